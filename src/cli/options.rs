@@ -1,0 +1,53 @@
+//! Options that several commands share.
+
+use crate::pipeline::{DeviceKind, ModelSource};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use std::path::PathBuf;
+
+/// Which model, and where it runs.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ModelArgs {
+    /// A model folder as the diffusers library writes it; the built-in model by default
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_parser = device_parser(), default_value = DeviceKind::default().label())]
+    pub device: DeviceKind,
+}
+
+impl ModelArgs {
+    /// The model asked for.
+    pub fn source(&self) -> ModelSource {
+        self.model.clone().map_or(ModelSource::Embedded, ModelSource::Folder)
+    }
+}
+
+fn device_parser() -> impl TypedValueParser<Value = DeviceKind> {
+    PossibleValuesParser::new(DeviceKind::ALL.map(DeviceKind::label))
+        .map(|label| DeviceKind::ALL.into_iter().find(|kind| kind.label() == label).unwrap_or_default())
+}
+
+/// Dark or light.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Theme {
+    /// Light on dark
+    Dark,
+    /// Dark on light
+    Light,
+}
+
+/// How the window opens.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct WindowArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The lab to open with
+    #[arg(long, value_name = "ID")]
+    pub lab: Option<String>,
+    /// Colours; as last time by default
+    #[arg(long)]
+    pub theme: Option<Theme>,
+    /// Seed of the starting noise
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}

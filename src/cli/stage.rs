@@ -1,0 +1,105 @@
+//! The window as a command sees it: something to draw, frame by frame, without a screen.
+//!
+//! Commands do not know the window; `main` puts it behind this trait.
+
+use super::options::WindowArgs;
+use anyhow::{Result, bail};
+use eframe::egui;
+use std::time::{Duration, Instant};
+
+/// A window that is drawn off screen.
+pub trait Stage {
+    /// Draws one frame.
+    fn ui(&mut self, ui: &mut egui::Ui);
+    /// Goes to a lab.
+    fn show_lab(&mut self, id: &str);
+    /// Whether everything that the lab on view asked for has come.
+    fn is_settled(&self) -> bool;
+}
+
+/// A lab by its id and its name on screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lab {
+    /// Names its file.
+    pub id: &'static str,
+    /// Names it on screen.
+    pub label: &'static str,
+}
+
+/// Opens the window in an egui context that nobody sees.
+pub type OpenStage = dyn Fn(&egui::Context, &WindowArgs) -> Box<dyn Stage>;
+
+/// What a command is told about the window.
+pub struct Window {
+    /// Its labs.
+    pub labs: Vec<Lab>,
+    /// Opens it.
+    pub open: Box<OpenStage>,
+}
+
+/// Time between two frames, in seconds.
+const FRAME_SECS: f64 = 1.0 / 60.0;
+
+/// A stage with the time and the input that a screen would give it.
+pub struct Player {
+    /// The context that is drawn in.
+    pub ctx: egui::Context,
+    stage: Box<dyn Stage>,
+    input: egui::RawInput,
+    frame: u64,
+}
+
+impl Player {
+    /// Opens `window` at `size` points with `pixels_per_point`.
+    pub fn open(window: &Window, args: &WindowArgs, size: egui::Vec2, pixels_per_point: f32) -> Self {
+        let ctx = egui::Context::default();
+        let mut input = egui::RawInput { screen_rect: Some(egui::Rect::from_min_size(egui::Pos2::ZERO, size)), ..Default::default() };
+        input.max_texture_side = Some(super::offscreen::MAX_SIDE as usize);
+        input.focused = true;
+        let viewport = input.viewports.entry(egui::ViewportId::ROOT).or_default();
+        viewport.native_pixels_per_point = Some(pixels_per_point);
+        viewport.inner_rect = input.screen_rect;
+        let stage = (window.open)(&ctx, args);
+        Self { ctx, stage, input, frame: 0 }
+    }
+
+    /// Goes to a lab.
+    pub fn show_lab(&mut self, id: &str) {
+        self.stage.show_lab(id);
+    }
+
+    /// Draws the next frame, a sixtieth of a second after the last one by the clock that the window sees.
+    pub fn frame(&mut self) -> egui::FullOutput {
+        let mut input = self.input.clone();
+        input.time = Some(self.frame as f64 * FRAME_SECS);
+        input.predicted_dt = FRAME_SECS as f32;
+        self.frame += 1;
+        let stage = &mut self.stage;
+        self.ctx.run_ui(input, |ui| stage.ui(ui))
+    }
+
+    /// Draws frames until everything has come; each goes to `seen`. Waits for the worker between them.
+    ///
+    /// # Errors
+    /// When `limit` passes first, or Ctrl-C is pressed.
+    pub fn settle(&mut self, limit: Duration, mut seen: impl FnMut(egui::FullOutput)) -> Result<()> {
+        // Sizes are known after the first frame, fades end within half a second.
+        const QUIET_FRAMES: usize = 40;
+        let started = Instant::now();
+        let mut quiet = 0;
+        while quiet < QUIET_FRAMES {
+            super::interrupt::check()?;
+            seen(self.frame());
+            if self.stage.is_settled() {
+                quiet += 1;
+            } else {
+                quiet = 0;
+                if started.elapsed() > limit {
+                    bail!("the window is still waiting for its pictures after {} seconds", limit.as_secs());
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! `diffuscope train`: the models' trainer.
+
+use crate::compute::DeviceKind;
+use crate::compute::candle::{self, Precision};
+use crate::train::assemble::Folders;
+use crate::train::budget::{Budget, parse_duration};
+use crate::train::recipe::{self, Setup};
+use crate::train::runner::StopFlag;
+use anyhow::{Context, bail};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What to train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum What {
+    /// The autoencoder between pictures and latents
+    Vae,
+    /// The tokenizer, the text encoder and its picture encoder
+    Clip,
+    /// The denoising network; needs vae and clip
+    Unet,
+    /// The classifier that measures adherence
+    Judge,
+    /// All of them in turn, sharing the budget
+    All,
+}
+
+/// The number type of matrix products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum PrecisionArg {
+    /// 32 bits throughout
+    F32,
+    /// 16-bit operands, 32-bit sums, on the processor's matrix units; f32 where it has none
+    Bf16,
+}
+
+/// Train the models
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    diffuscope train all --out runs/first --budget 90m\n  \
+    diffuscope train unet --out runs/first --budget 60m --resume\n\n\
+    Ctrl-C saves; the same command with --resume goes on where it stopped, on the same stream of data.")]
+pub struct TrainArgs {
+    /// What to train
+    #[arg(value_enum)]
+    pub what: What,
+    /// Folder for checkpoints, records, sample sheets and the finished model
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Training time, counted across resumes, such as 30m or 1h30m [default: 30m, 90m for all]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "steps")]
+    pub budget: Option<Duration>,
+    /// Train each network for this many steps instead
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub steps: Option<u64>,
+    /// Go on with the run that is in the folder
+    #[arg(long)]
+    pub resume: bool,
+    /// Where to compute
+    #[arg(long, default_value = "cpu", value_parser = parse_device)]
+    pub device: DeviceKind,
+    /// Samples a step
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub batch: Option<u64>,
+    /// Peak learning rate
+    #[arg(long, value_name = "X")]
+    pub lr: Option<f64>,
+    /// Number type of matrix products
+    #[arg(long, value_enum, default_value = "bf16")]
+    pub precision: PrecisionArg,
+    /// Decides the random start and every draw
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+fn parse_device(text: &str) -> Result<DeviceKind, String> {
+    DeviceKind::ALL.into_iter().find(|kind| kind.label() == text).ok_or_else(|| {
+        let known: Vec<&str> = DeviceKind::ALL.iter().map(|kind| kind.label()).collect();
+        format!("the devices are {}", known.join(" and "))
+    })
+}
+
+/// Trains; Ctrl-C and a request to terminate save and end.
+///
+/// # Errors
+/// A message for the terminal.
+pub fn run(args: TrainArgs) -> anyhow::Result<()> {
+    if args.lr.is_some_and(|lr| !lr.is_finite() || lr <= 0.0) {
+        bail!("--lr must be a positive number");
+    }
+    let stop = StopFlag::default();
+    let on_signal = stop.clone();
+    ctrlc::set_handler(move || {
+        if on_signal.is_set() {
+            std::process::exit(i32::from(super::INTERRUPTED));
+        }
+        eprintln!("saving; press Ctrl-C again to end at once");
+        on_signal.stop();
+    })
+    .context("Ctrl-C cannot be listened to")?;
+    let default_minutes = if args.what == What::All { 90 } else { 30 };
+    let budget = args.steps.map_or_else(|| Budget::Time(args.budget.unwrap_or(Duration::from_secs(60 * default_minutes))), Budget::Steps);
+    let precision = match args.precision {
+        PrecisionArg::Bf16 if candle::has_bf16_units() => Precision::Bf16,
+        _ => Precision::F32,
+    };
+    let setup = Setup {
+        folders: Folders { out: args.out },
+        budget,
+        resume: args.resume,
+        device: candle::device(args.device)?,
+        precision,
+        batch: args.batch.map(|batch| batch as usize),
+        learning_rate: args.lr,
+        seed: args.seed,
+        progress: true,
+        stop,
+    };
+    let finished = match args.what {
+        What::Vae => recipe::train_vae(&setup)?,
+        _ => bail!("not yet"),
+    };
+    if !finished {
+        eprintln!("stopped and saved; add --resume to go on");
+    }
+    Ok(())
+}

@@ -1,0 +1,287 @@
+//! Tensors of the candle library: on the CPU with kernels of our own, on CUDA composed of candle's operations.
+//!
+//! candle's own CPU convolution and elementwise operations run on one thread at a fraction of what the processor can do,
+//! so every layer-sized operation is an own differentiable `CustomOp` here ([`ops`]) over plain slices. On CUDA the same
+//! layers are compositions of candle's differentiable operations.
+
+mod amx;
+mod attention;
+mod composed;
+mod conv;
+mod gemm;
+mod linear;
+mod math;
+mod norm;
+mod ops;
+mod shared;
+
+use super::{Activation, ComputeError, Conv2d, DeviceKind, Mask, Result, Tensor, dims, shape_error};
+use crate::host::HostTensor;
+use attention::AttentionShape;
+use candle_core::{DType, Device};
+use conv::ConvShape;
+use norm::GroupShape;
+use std::cell::Cell;
+
+pub use candle_core::Tensor as CandleTensor;
+
+/// What matrix products inside convolutions and linear layers are computed in; everything else is f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// f32 throughout: inference, and training without matrix units.
+    #[default]
+    F32,
+    /// Operands rounded to bf16, sums in f32, where the processor has units for it; f32 elsewhere. For training.
+    Bf16,
+}
+
+thread_local! {
+    static PRECISION: Cell<Precision> = const { Cell::new(Precision::F32) };
+}
+
+/// Runs `f`, in which this thread builds its convolutions and linear layers with `precision`, forward and backward.
+pub fn with_precision<R>(precision: Precision, f: impl FnOnce() -> R) -> R {
+    struct Restore(Precision);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            PRECISION.set(self.0);
+        }
+    }
+    let _restore = Restore(PRECISION.replace(precision));
+    f()
+}
+
+/// Whether [`Precision::Bf16`] runs on matrix units here.
+pub fn has_bf16_units() -> bool {
+    amx::available()
+}
+
+/// Runs `f` compiled for the widest vectors that the processor has, chosen at run time.
+#[inline(always)]
+pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(f)
+}
+
+/// The candle device of a kind.
+///
+/// # Errors
+/// [`ComputeError::Device`] when this build or machine does not have it.
+pub fn device(kind: DeviceKind) -> Result<Device> {
+    match kind {
+        DeviceKind::Cpu => Ok(Device::Cpu),
+        DeviceKind::Cuda => {
+            if cfg!(feature = "cuda") {
+                Device::new_cuda(0).map_err(|e| ComputeError::Device { device: "cuda", detail: format!("{e}; use --device cpu") })
+            } else {
+                Err(ComputeError::Device {
+                    device: "cuda",
+                    detail: "this program was built without it; build with `cargo build --release --features cuda`, or use --device cpu".into(),
+                })
+            }
+        }
+    }
+}
+
+impl From<candle_core::Error> for ComputeError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Backend(error.to_string())
+    }
+}
+
+fn on_host(tensor: &CandleTensor) -> bool {
+    tensor.device().is_cpu()
+}
+
+/// The longest common form of the permutations that models use: swapping two neighbouring groups of axes behind the batch.
+fn as_transpose(shape: &[usize], axes: &[usize]) -> Option<(usize, usize, usize)> {
+    match (shape, axes) {
+        ([b, n, c], [0, 2, 1]) => Some((*b, *n, *c)),
+        ([b, c, h, w], [0, 2, 3, 1]) => Some((*b, *c, h * w)),
+        ([b, h, w, c], [0, 3, 1, 2]) => Some((*b, h * w, *c)),
+        _ => None,
+    }
+}
+
+impl Tensor for CandleTensor {
+    type Device = Device;
+
+    fn from_host(host: &HostTensor, device: &Device) -> Result<Self> {
+        Ok(CandleTensor::from_slice(host.data(), host.shape(), device)?)
+    }
+
+    fn to_host(&self) -> Result<HostTensor> {
+        let data = self.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        HostTensor::new(self.dims(), data).map_err(|e| ComputeError::Backend(e.to_string()))
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.dims()
+    }
+
+    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
+        let [outputs, inputs] = dims("linear", weight.dims())?;
+        if self.dims().last() != Some(&inputs) {
+            return shape_error("linear", format!("the weight {:?} does not fit the input {:?}", weight.dims(), self.dims()));
+        }
+        let mut shape = self.dims().to_vec();
+        shape.pop();
+        shape.push(outputs);
+        if !on_host(self) {
+            return composed::linear(self, weight, bias, &shape);
+        }
+        let op = ops::Linear { rows: self.elem_count() / inputs, inputs, outputs, precision: PRECISION.get(), shape };
+        let x = self.contiguous()?;
+        Ok(match bias {
+            Some(bias) => x.apply_op3(weight, bias, op)?,
+            None => x.apply_op2(weight, op)?,
+        })
+    }
+
+    fn conv2d(&self, weight: &Self, bias: Option<&Self>, geometry: Conv2d) -> Result<Self> {
+        let [batch, in_channels, height, width] = dims("conv2d", self.dims())?;
+        let [out_channels, expected, kernel, other] = dims("conv2d", weight.dims())?;
+        let fits = geometry.output_extent(height, kernel).is_some() && geometry.output_extent(width, kernel).is_some();
+        if expected != in_channels || kernel != other || !fits {
+            return shape_error("conv2d", format!("the weight {:?} does not fit the input {:?}", weight.dims(), self.dims()));
+        }
+        if !on_host(self) {
+            return composed::conv2d(self, weight, bias, geometry);
+        }
+        let shape = ConvShape { batch, in_channels, height, width, out_channels, kernel, geometry };
+        let op = ops::Conv { shape, precision: PRECISION.get() };
+        let x = self.contiguous()?;
+        Ok(match bias {
+            Some(bias) => x.apply_op3(weight, bias, op)?,
+            None => x.apply_op2(weight, op)?,
+        })
+    }
+
+    fn group_norm(&self, weight: &Self, bias: &Self, groups: usize, eps: f64, activation: Activation) -> Result<Self> {
+        let [batch, channels, height, width] = dims("group_norm", self.dims())?;
+        if groups == 0 || channels % groups != 0 || weight.dims() != [channels] || bias.dims() != [channels] {
+            return shape_error(
+                "group_norm",
+                format!("{groups} groups and the weight {:?} do not fit the input {:?}", weight.dims(), self.dims()),
+            );
+        }
+        if !on_host(self) {
+            return composed::group_norm(self, weight, bias, groups, eps, activation);
+        }
+        let shape = GroupShape { batch, channels, pixels: height * width, groups };
+        Ok(self.contiguous()?.apply_op3(weight, bias, ops::GroupNorm { shape, eps: eps as f32, activation })?)
+    }
+
+    fn layer_norm(&self, weight: &Self, bias: &Self, eps: f64) -> Result<Self> {
+        if self.dims().last() != weight.dims().first() || weight.dims() != bias.dims() {
+            return shape_error("layer_norm", format!("the weight {:?} does not fit the input {:?}", weight.dims(), self.dims()));
+        }
+        if !on_host(self) {
+            return composed::layer_norm(self, weight, bias, eps);
+        }
+        Ok(self.contiguous()?.apply_op3(weight, bias, ops::LayerNorm { eps: eps as f32 })?)
+    }
+
+    fn attention(q: &Self, k: &Self, v: &Self, heads: usize, mask: Mask, keep_weights: bool) -> Result<(Self, Option<Self>)> {
+        let [batch, queries, channels] = dims("attention", q.dims())?;
+        let [_, keys, _] = dims("attention", k.dims())?;
+        if k.dims() != [batch, keys, channels] || v.dims() != k.dims() || heads == 0 || channels % heads != 0 {
+            return shape_error("attention", format!("queries {:?}, keys {:?}, values {:?}, {heads} heads", q.dims(), k.dims(), v.dims()));
+        }
+        if !on_host(q) {
+            return composed::attention(q, k, v, heads, mask, keep_weights);
+        }
+        let shape = AttentionShape { batch, queries, keys, channels, heads, mask };
+        let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
+        let weights = if keep_weights { Some(q.apply_op2_no_bwd(&k, &ops::AttentionWeights(shape))?) } else { None };
+        Ok((q.apply_op3(&k, &v, ops::Attention(shape))?, weights))
+    }
+
+    fn activate(&self, activation: Activation) -> Result<Self> {
+        match activation {
+            Activation::Identity => Ok(self.clone()),
+            _ if on_host(self) => Ok(self.contiguous()?.apply_op1(ops::Activate(activation))?),
+            _ => composed::activate(self, activation),
+        }
+    }
+
+    fn geglu(&self) -> Result<Self> {
+        if self.dims().last().is_none_or(|width| width % 2 != 0) {
+            return shape_error("geglu", format!("the last axis of {:?} is not even", self.dims()));
+        }
+        if on_host(self) { Ok(self.contiguous()?.apply_op1(ops::Geglu)?) } else { composed::geglu(self) }
+    }
+
+    fn add(&self, other: &Self) -> Result<Self> {
+        if !self.dims().ends_with(other.dims()) {
+            return shape_error("add", format!("{:?} is not the end of {:?}", other.dims(), self.dims()));
+        }
+        if !on_host(self) {
+            return Ok(self.broadcast_add(other)?);
+        }
+        Ok(self.contiguous()?.apply_op2(&other.contiguous()?, ops::Add)?)
+    }
+
+    fn add_channels(&self, other: &Self) -> Result<Self> {
+        let [b, c, _, _] = dims("add_channels", self.dims())?;
+        if other.dims() != [b, c] {
+            return shape_error("add_channels", format!("{:?} to {:?}", other.dims(), self.dims()));
+        }
+        if !on_host(self) {
+            return Ok(self.broadcast_add(&CandleTensor::reshape(other, (b, c, 1, 1))?)?);
+        }
+        Ok(self.contiguous()?.apply_op2(&other.contiguous()?, ops::AddChannels)?)
+    }
+
+    fn scale(&self, factor: f64) -> Result<Self> {
+        Ok(self.affine(factor, 0.0)?)
+    }
+
+    fn cat(parts: &[&Self], axis: usize) -> Result<Self> {
+        Ok(CandleTensor::cat(parts, axis)?)
+    }
+
+    fn narrow(&self, axis: usize, start: usize, len: usize) -> Result<Self> {
+        Ok(CandleTensor::narrow(self, axis, start, len)?)
+    }
+
+    fn reshape(&self, shape: &[usize]) -> Result<Self> {
+        Ok(CandleTensor::reshape(self, shape)?)
+    }
+
+    fn permute(&self, axes: &[usize]) -> Result<Self> {
+        let x = self.contiguous()?;
+        match as_transpose(self.dims(), axes) {
+            Some((batch, rows, cols)) if on_host(self) => {
+                let shape = axes.iter().map(|&axis| self.dims()[axis]).collect();
+                Ok(x.apply_op1(ops::Transpose { batch, rows, cols, shape })?)
+            }
+            _ => Ok(CandleTensor::permute(&x, axes)?.contiguous()?),
+        }
+    }
+
+    fn upsample_nearest2x(&self) -> Result<Self> {
+        let [_, _, height, width] = dims("upsample_nearest2x", self.dims())?;
+        if on_host(self) { Ok(self.contiguous()?.apply_op1(ops::Upsample2x)?) } else { Ok(self.upsample_nearest2d(2 * height, 2 * width)?) }
+    }
+
+    fn embedding(table: &Self, ids: &[u32], batch: usize) -> Result<Self> {
+        let [vocabulary, width] = dims("embedding", table.dims())?;
+        if batch == 0 || ids.len() % batch != 0 {
+            return shape_error("embedding", format!("{} ids in a batch of {batch}", ids.len()));
+        }
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
+            return shape_error("embedding", format!("the token {id} is outside of a vocabulary of {vocabulary}"));
+        }
+        let ids = CandleTensor::from_slice(ids, ids.len(), table.device())?;
+        let length = ids.elem_count() / batch;
+        Ok(CandleTensor::reshape(&table.index_select(&ids, 0)?, (batch, length, width))?)
+    }
+
+    fn mean_pool(&self) -> Result<Self> {
+        let [b, c, _, _] = dims("mean_pool", self.dims())?;
+        Ok(CandleTensor::reshape(self, (b, c, ()))?.mean(2)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! Tensors and the layer-sized operations that models are written in; knows nothing of diffusion.
+//!
+//! A model is written once over [`Tensor`] and runs on every implementer: `candle` (CPU and CUDA, differentiable) and
+//! [`meta`] (shapes only, for parameter and operation counts). The trait stays narrow: an operation is the size of a layer,
+//! so that an implementer can fuse what belongs together.
+
+pub mod candle;
+pub mod meta;
+
+use crate::host::HostTensor;
+use std::fmt;
+
+/// Where tensors live and are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum DeviceKind {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA card, in a build with the feature `cuda`.
+    Cuda,
+}
+
+impl DeviceKind {
+    /// All kinds.
+    pub const ALL: [Self; 2] = [Self::Cpu, Self::Cuda];
+
+    /// The name used on the command line and on screen.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        }
+    }
+}
+
+/// What goes wrong in a tensor operation.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ComputeError {
+    /// Operands that do not fit together.
+    #[error("{operation}: {detail}")]
+    Shape {
+        /// The operation.
+        operation: &'static str,
+        /// What was expected and what came.
+        detail: String,
+    },
+    /// A device that this build or machine does not have.
+    #[error("the device {device} cannot be used: {detail}")]
+    Device {
+        /// The device asked for.
+        device: &'static str,
+        /// Why, and what to do.
+        detail: String,
+    },
+    /// Asking a tensor that has a shape only for its values.
+    #[error("a shape-only tensor holds no values")]
+    NoValues,
+    /// The library underneath failed.
+    #[error("{0}")]
+    Backend(String),
+}
+
+/// The result of a tensor operation.
+pub type Result<T> = std::result::Result<T, ComputeError>;
+
+/// Shorthand for a [`ComputeError::Shape`].
+pub(crate) fn shape_error<T>(operation: &'static str, detail: impl fmt::Display) -> Result<T> {
+    Err(ComputeError::Shape { operation, detail: detail.to_string() })
+}
+
+/// An elementwise nonlinearity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x`.
+    Identity,
+    /// `x / (1 + exp(-x))` (Elfwing et al. 2017, arXiv 1702.03118).
+    Silu,
+    /// `x Phi(x)` with the exact error function (Hendrycks and Gimpel 2016, arXiv 1606.08415).
+    Gelu,
+    /// `x / (1 + exp(-1.702 x))`, CLIP's approximation of [`Self::Gelu`].
+    QuickGelu,
+}
+
+/// Geometry of a convolution. The same padding applies to both axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv2d {
+    /// Distance between the windows, in pixels.
+    pub stride: usize,
+    /// Zeros added above and to the left.
+    pub pad_before: usize,
+    /// Zeros added below and to the right.
+    pub pad_after: usize,
+}
+
+impl Conv2d {
+    /// Stride 1, with as much padding as keeps the size for a 3x3 kernel.
+    pub const SAME_3X3: Self = Self { stride: 1, pad_before: 1, pad_after: 1 };
+    /// Stride 1 without padding.
+    pub const POINTWISE: Self = Self { stride: 1, pad_before: 0, pad_after: 0 };
+
+    /// Output extent along an axis of `extent` under a kernel of `kernel`; `None` when the kernel does not fit.
+    pub fn output_extent(self, extent: usize, kernel: usize) -> Option<usize> {
+        (extent + self.pad_before + self.pad_after).checked_sub(kernel).map(|span| span / self.stride + 1)
+    }
+}
+
+/// Which keys a query may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mask {
+    /// All.
+    None,
+    /// Those up to its own position.
+    Causal,
+}
+
+/// A dense tensor on some device, and the operations that the models are made of.
+///
+/// Shapes are row-major, pictures `[B, C, H, W]`, sequences `[B, N, C]`.
+pub trait Tensor: Clone + Send + Sync + fmt::Debug + Sized + 'static {
+    /// What tensors are made on.
+    type Device: Clone + Send + Sync + fmt::Debug;
+
+    /// Copies a host tensor to `device`.
+    fn from_host(host: &HostTensor, device: &Self::Device) -> Result<Self>;
+
+    /// Copies the values to the host.
+    ///
+    /// # Errors
+    /// [`ComputeError::NoValues`] for shape-only tensors.
+    fn to_host(&self) -> Result<HostTensor>;
+
+    /// Extents, outermost first.
+    fn shape(&self) -> &[usize];
+
+    /// `y = x W^T + b`. `x: [.., I]`, `weight: [O, I]`, `bias: [O]` -> `[.., O]`.
+    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self>;
+
+    /// Cross-correlation. `x: [B, C, H, W]`, `weight: [O, C, K, K]`, `bias: [O]` -> `[B, O, H', W']`.
+    fn conv2d(&self, weight: &Self, bias: Option<&Self>, geometry: Conv2d) -> Result<Self>;
+
+    /// Group normalisation (Wu and He 2018, arXiv 1803.08494) and an activation. `x: [B, C, H, W]`, `weight, bias: [C]`.
+    fn group_norm(&self, weight: &Self, bias: &Self, groups: usize, eps: f64, activation: Activation) -> Result<Self>;
+
+    /// Layer normalisation over the last axis (Ba et al. 2016, arXiv 1607.06450). `weight, bias: [C]`.
+    fn layer_norm(&self, weight: &Self, bias: &Self, eps: f64) -> Result<Self>;
+
+    /// Multi-head attention, `softmax(q k^T / sqrt(d)) v` in each head (Vaswani et al. 2017, arXiv 1706.03762).
+    ///
+    /// `q: [B, N, C]`, `k, v: [B, M, C]` -> `[B, N, C]`, and the weights `[B, heads, N, M]` when `keep_weights`.
+    fn attention(q: &Self, k: &Self, v: &Self, heads: usize, mask: Mask, keep_weights: bool) -> Result<(Self, Option<Self>)>;
+
+    /// An elementwise nonlinearity.
+    fn activate(&self, activation: Activation) -> Result<Self>;
+
+    /// `a * gelu(g)` with `[a, g]` the halves of the last axis (Shazeer 2020, arXiv 2002.05202). `[.., 2 C]` -> `[.., C]`.
+    fn geglu(&self) -> Result<Self>;
+
+    /// `x + y`, where the shape of `y` is that of `x` or a suffix of it.
+    fn add(&self, other: &Self) -> Result<Self>;
+
+    /// `x[b, c, h, w] + y[b, c]`. `x: [B, C, H, W]`, `y: [B, C]`.
+    fn add_channels(&self, other: &Self) -> Result<Self>;
+
+    /// `factor * x`.
+    fn scale(&self, factor: f64) -> Result<Self>;
+
+    /// Joins along `axis`.
+    fn cat(parts: &[&Self], axis: usize) -> Result<Self>;
+
+    /// `len` elements from `start` along `axis`.
+    fn narrow(&self, axis: usize, start: usize, len: usize) -> Result<Self>;
+
+    /// The same values under another shape.
+    fn reshape(&self, shape: &[usize]) -> Result<Self>;
+
+    /// Reorders the axes: axis `i` of the result is axis `axes[i]` of `self`.
+    fn permute(&self, axes: &[usize]) -> Result<Self>;
+
+    /// Doubles height and width by repetition. `[B, C, H, W]` -> `[B, C, 2 H, 2 W]`.
+    fn upsample_nearest2x(&self) -> Result<Self>;
+
+    /// Rows of `table: [V, C]` by index, `ids` of length `B * N` -> `[B, N, C]`.
+    fn embedding(table: &Self, ids: &[u32], batch: usize) -> Result<Self>;
+
+    /// Mean over height and width. `[B, C, H, W]` -> `[B, C]`.
+    fn mean_pool(&self) -> Result<Self>;
+}
+
+/// Checks that `shape` has `N` axes and returns them.
+pub(crate) fn dims<const N: usize>(operation: &'static str, shape: &[usize]) -> Result<[usize; N]> {
+    <[usize; N]>::try_from(shape).or_else(|_| shape_error(operation, format!("expected {N} axes, got the shape {shape:?}")))
+}

@@ -1,0 +1,127 @@
+//! The one place that decides which levels a run visits and where it ends.
+
+use crate::diffusion::level::Level;
+use crate::diffusion::schedule::NoiseSchedule;
+use crate::diffusion::spacing::TimestepSpacing;
+
+/// One evaluation of the model: when, and how noisy its input is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Visit {
+    /// The timestep that the network is told, from 0 to `num_train - 1`; fractional for samplers in sigma-space.
+    pub timestep: f64,
+    /// The level of the sample there.
+    pub level: Level,
+}
+
+/// The levels of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Where the model is evaluated, from noisy to clean.
+    pub visits: Vec<Visit>,
+    /// Where the last step arrives.
+    pub last: Level,
+}
+
+/// A run that cannot be planned.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// Too few or too many steps.
+    #[error("{steps} steps were asked for; between 1 and {num_train} are possible with {num_train} training timesteps")]
+    Steps {
+        /// Asked for.
+        steps: usize,
+        /// Timesteps of the schedule.
+        num_train: usize,
+    },
+    /// The offset leads past the noisiest timestep.
+    #[error("steps_offset {steps_offset} leads past the last of {num_train} training timesteps when {steps} steps are taken")]
+    Offset {
+        /// The offset.
+        steps_offset: usize,
+        /// Steps asked for.
+        steps: usize,
+        /// Timesteps of the schedule.
+        num_train: usize,
+    },
+    /// A timestep that the schedule does not have.
+    #[error("timestep {timestep} does not exist; the schedule has {num_train}, counted from 0")]
+    Timestep {
+        /// Asked for.
+        timestep: usize,
+        /// Timesteps of the schedule.
+        num_train: usize,
+    },
+}
+
+/// Plans a run over whole timesteps, as DDIM and DDPM take it.
+///
+/// The last step arrives at clean data (`alpha_bar = 1`), or at the level of timestep 0 where `set_alpha_to_one` is false, as
+/// Stable Diffusion 1.x has it. Every step arrives at the level that is visited next; diffusers' DDIM goes to
+/// `timestep - num_train / steps` instead, which is the same with `Leading`, and with `Trailing` where `steps` divides
+/// `num_train`, but misses the next level otherwise.
+///
+/// # Errors
+/// [`PlanError`] when the number of steps or the offset does not fit the schedule.
+pub fn plan(
+    schedule: &NoiseSchedule,
+    spacing: TimestepSpacing,
+    steps: usize,
+    steps_offset: usize,
+    set_alpha_to_one: bool,
+) -> Result<Plan, PlanError> {
+    let timesteps = spacing.timesteps(schedule.len(), steps, steps_offset)?;
+    let visits = timesteps.into_iter().map(|t| Visit { timestep: t as f64, level: schedule.level(t) }).collect();
+    Ok(Plan { visits, last: if set_alpha_to_one { Level::CLEAN } else { schedule.level(0) } })
+}
+
+/// Plans a run in sigma-space, as Euler takes it: `Linspace` may fall between two timesteps, where `sigma / alpha` is
+/// interpolated linearly, and the last step always arrives at clean data.
+///
+/// At zero terminal signal-to-noise ratio `sigma / alpha` is infinite; `alpha_bar` there counts as `2^-24`, as in diffusers.
+///
+/// # Errors
+/// [`PlanError`] when the number of steps or the offset does not fit the schedule.
+pub fn plan_in_sigma_space(
+    schedule: &NoiseSchedule,
+    spacing: TimestepSpacing,
+    steps: usize,
+    steps_offset: usize,
+) -> Result<Plan, PlanError> {
+    const SMALLEST_ALPHA_BAR: f64 = 1.0 / (1 << 24) as f64;
+    let whole = |timestep: usize| {
+        let level = schedule.level(timestep);
+        if level.alpha > 0.0 { level } else { Level::from_alpha_bar(SMALLEST_ALPHA_BAR) }
+    };
+    let level_at = |timestep: f64| {
+        let (below, weight) = (timestep.floor() as usize, timestep.fract());
+        if weight == 0.0 {
+            return whole(below);
+        }
+        Level::from_sigma_ratio((1.0 - weight) * whole(below).sigma_ratio() + weight * whole(below + 1).sigma_ratio())
+    };
+    let timesteps = spacing.fractional_timesteps(schedule.len(), steps, steps_offset)?;
+    Ok(Plan { visits: timesteps.into_iter().map(|timestep| Visit { timestep, level: level_at(timestep) }).collect(), last: Level::CLEAN })
+}
+
+impl Plan {
+    /// The rest of this run for a sample that is only as noisy as `timestep`: a first visit there, then the planned ones that
+    /// are cleaner.
+    ///
+    /// # Errors
+    /// [`PlanError::Timestep`] when the schedule has no such timestep.
+    pub fn starting_at(&self, schedule: &NoiseSchedule, timestep: usize) -> Result<Self, PlanError> {
+        if timestep >= schedule.len() {
+            return Err(PlanError::Timestep { timestep, num_train: schedule.len() });
+        }
+        let first = Visit { timestep: timestep as f64, level: schedule.level(timestep) };
+        let mut visits: Vec<Visit> = self.visits.iter().copied().filter(|visit| visit.timestep < first.timestep).collect();
+        visits.insert(0, first);
+        Ok(Self { visits, last: self.last })
+    }
+
+    /// The timestep at which this plan visits exactly `level`; how a [`crate::diffusion::Denoise`] that is told the level
+    /// finds the timestep for its network without rounding.
+    pub fn timestep_of(&self, level: Level) -> Option<f64> {
+        self.visits.iter().find(|visit| visit.level == level).map(|visit| visit.timestep)
+    }
+}

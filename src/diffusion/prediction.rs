@@ -1,0 +1,166 @@
+//! What a network's answer means, and the conversions between the four meanings.
+//!
+//! With `x = alpha x0 + sigma eps`:
+//!
+//! | type | the network answers | paper |
+//! | --- | --- | --- |
+//! | epsilon | `eps` | Ho et al. 2020, arXiv 2006.11239, eq. 11 |
+//! | sample | `x0` | the same, eq. 8 |
+//! | v | `v = alpha eps - sigma x0` | Salimans and Ho 2022, arXiv 2202.00512, appendix D |
+//! | flow | `u = eps - x0` | Lipman et al. 2022, arXiv 2210.02747; Esser et al. 2024, arXiv 2403.03206 |
+//!
+//! The formulas hold at every level, variance-preserving or not. Where one divides by a coefficient that is zero (epsilon at
+//! pure noise, anything about `eps` at clean data) the answer is not finite: there the question has none.
+
+use crate::diffusion::level::Level;
+use crate::host::HostTensor;
+
+/// What a denoising network was trained to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PredictionType {
+    /// The noise `eps`.
+    #[default]
+    Epsilon,
+    /// The clean sample `x0`.
+    Sample,
+    /// The velocity `v = alpha eps - sigma x0`.
+    VPrediction,
+    /// The flow velocity `u = eps - x0`.
+    Flow,
+}
+
+impl PredictionType {
+    /// All types.
+    pub const ALL: [Self; 4] = [Self::Epsilon, Self::Sample, Self::VPrediction, Self::Flow];
+
+    /// Name on screen.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Epsilon => "Noise ε",
+            Self::Sample => "Clean sample x₀",
+            Self::VPrediction => "Velocity v",
+            Self::Flow => "Flow velocity u",
+        }
+    }
+
+    /// Name in a `scheduler_config.json`.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Epsilon => "epsilon",
+            Self::Sample => "sample",
+            Self::VPrediction => "v_prediction",
+            Self::Flow => "flow_prediction",
+        }
+    }
+
+    /// The type of that [`Self::id`].
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.id() == id)
+    }
+
+    /// The clean sample that `output` implies for `x`.
+    ///
+    /// - epsilon: `x0 = (x - sigma eps) / alpha`
+    /// - v: `x0 = (alpha x - sigma v) / (alpha^2 + sigma^2)`
+    /// - flow: `x0 = (x - sigma u) / (alpha + sigma)`
+    ///
+    /// # Shapes
+    /// `x`, `output` and the result: alike, any.
+    ///
+    /// # Panics
+    /// When the shapes differ.
+    pub fn to_x0(self, x: &HostTensor, output: &HostTensor, level: Level) -> HostTensor {
+        let Level { alpha, sigma } = level;
+        match self {
+            Self::Epsilon => x.lincomb(alpha.recip(), output, -sigma / alpha),
+            Self::Sample => output.clone(),
+            Self::VPrediction => {
+                let power = alpha * alpha + sigma * sigma;
+                x.lincomb(alpha / power, output, -sigma / power)
+            }
+            Self::Flow => x.lincomb((alpha + sigma).recip(), output, -sigma / (alpha + sigma)),
+        }
+    }
+
+    /// The noise that `output` implies for `x`.
+    ///
+    /// - sample: `eps = (x - alpha x0) / sigma`
+    /// - v: `eps = (sigma x + alpha v) / (alpha^2 + sigma^2)`
+    /// - flow: `eps = (x + alpha u) / (alpha + sigma)`
+    ///
+    /// # Shapes
+    /// `x`, `output` and the result: alike, any.
+    ///
+    /// # Panics
+    /// When the shapes differ.
+    pub fn to_eps(self, x: &HostTensor, output: &HostTensor, level: Level) -> HostTensor {
+        let Level { alpha, sigma } = level;
+        match self {
+            Self::Epsilon => output.clone(),
+            Self::Sample => eps_from_x0(x, output, level),
+            Self::VPrediction => {
+                let power = alpha * alpha + sigma * sigma;
+                x.lincomb(sigma / power, output, alpha / power)
+            }
+            Self::Flow => x.lincomb((alpha + sigma).recip(), output, alpha / (alpha + sigma)),
+        }
+    }
+
+    /// What a network of this type answers to `x` when it means `x0`: the inverse of [`Self::to_x0`].
+    ///
+    /// With `eps = (x - alpha x0) / sigma`: v is `(alpha x - (alpha^2 + sigma^2) x0) / sigma`, flow is
+    /// `(x - (alpha + sigma) x0) / sigma`.
+    ///
+    /// # Shapes
+    /// `x`, `x0` and the result: alike, any.
+    ///
+    /// # Panics
+    /// When the shapes differ.
+    pub fn from_x0(self, x: &HostTensor, x0: &HostTensor, level: Level) -> HostTensor {
+        let Level { alpha, sigma } = level;
+        match self {
+            Self::Epsilon => eps_from_x0(x, x0, level),
+            Self::Sample => x0.clone(),
+            Self::VPrediction => x.lincomb(alpha / sigma, x0, -(alpha * alpha + sigma * sigma) / sigma),
+            Self::Flow => x.lincomb(sigma.recip(), x0, -(alpha + sigma) / sigma),
+        }
+    }
+
+    /// What a network of this type should answer at `alpha x0 + sigma eps`; finite at every level.
+    ///
+    /// # Shapes
+    /// `x0`, `eps` and the result: alike, any.
+    ///
+    /// # Panics
+    /// When the shapes differ.
+    pub fn from_parts(self, x0: &HostTensor, eps: &HostTensor, level: Level) -> HostTensor {
+        match self {
+            Self::Epsilon => eps.clone(),
+            Self::Sample => x0.clone(),
+            Self::VPrediction => eps.lincomb(level.alpha, x0, -level.sigma),
+            Self::Flow => eps.lincomb(1.0, x0, -1.0),
+        }
+    }
+
+    /// `|d x0 / d output|`: how far an error of the answer carries into the clean sample.
+    pub fn x0_sensitivity(self, level: Level) -> f64 {
+        let Level { alpha, sigma } = level;
+        match self {
+            Self::Epsilon => sigma / alpha,
+            Self::Sample => 1.0,
+            Self::VPrediction => sigma / (alpha * alpha + sigma * sigma),
+            Self::Flow => sigma / (alpha + sigma),
+        }
+    }
+}
+
+/// The noise that is left when `x0` is taken out of `x`: `(x - alpha x0) / sigma`.
+///
+/// # Shapes
+/// `x`, `x0` and the result: alike, any.
+///
+/// # Panics
+/// When the shapes differ.
+pub fn eps_from_x0(x: &HostTensor, x0: &HostTensor, level: Level) -> HostTensor {
+    x.lincomb(level.sigma.recip(), x0, -level.alpha / level.sigma)
+}

@@ -1,0 +1,21 @@
+//! The linear schedule of Ho et al. 2020 (arXiv 2006.11239, section 4): beta grows evenly.
+
+use super::{ParamInfo, ScheduleInfo, linspace, param};
+
+const PARAMS: &[ParamInfo] = &[
+    ParamInfo { id: "beta_start", label: "First β", default: 1e-4, min: 1e-5, max: 0.02 },
+    ParamInfo { id: "beta_end", label: "Last β", default: 0.02, min: 1e-3, max: 0.1 },
+];
+
+pub(super) const INFO: ScheduleInfo = ScheduleInfo {
+    id: "linear",
+    label: "Linear",
+    paper: "Ho et al. 2020, arXiv 2006.11239",
+    formula: "β grows evenly from first to last",
+    params: PARAMS,
+    betas,
+};
+
+fn betas(params: &[f64], count: usize) -> Vec<f64> {
+    linspace(param(params, PARAMS, 0), param(params, PARAMS, 1), count).collect()
+}

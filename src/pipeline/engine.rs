@@ -1,0 +1,147 @@
+//! The networks on a device, behind one interface that knows host tensors only.
+
+use super::files::Files;
+use super::{PipelineError, TapKey};
+use crate::compute::Tensor;
+use crate::host::HostTensor;
+use crate::model::ModelError;
+use crate::model::checkpoint::{Checkpoint, CheckpointSource};
+use crate::model::clip::{ClipTextConfig, ClipTextModel};
+use crate::model::params::Params;
+use crate::model::taps::Taps;
+use crate::model::tokenizer::ClipTokenizer;
+use crate::model::unet::{UNet2DConditionConfig, UNet2DConditionModel};
+use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+/// The three networks of a latent diffusion model, whatever they run on.
+pub(super) trait Engine: Send {
+    /// Token ids of `batch` prompts -> `[batch, L, D]`.
+    fn encode_text(&self, ids: &[u32], batch: usize) -> Result<HostTensor, PipelineError>;
+    /// `[B, 3, H, W]` in -1..1 -> mean of the unscaled latents.
+    fn encode(&self, pictures: &HostTensor) -> Result<HostTensor, PipelineError>;
+    /// Unscaled latents -> `[B, 3, H, W]`, about -1..1.
+    fn decode(&self, latents: &HostTensor) -> Result<HostTensor, PipelineError>;
+    /// One evaluation of the U-Net; all of the batch at the same timestep.
+    fn predict(&self, x: &HostTensor, timestep: f64, text: &HostTensor) -> Result<HostTensor, PipelineError>;
+    /// What `keys` name inside the U-Net during such an evaluation.
+    fn inspect(&self, x: &HostTensor, timestep: f64, text: &HostTensor, keys: &[TapKey])
+    -> Result<BTreeMap<TapKey, HostTensor>, PipelineError>;
+}
+
+/// The networks over one kind of tensor.
+pub(super) struct Networks<T: Tensor> {
+    pub unet: UNet2DConditionModel<T>,
+    pub vae: AutoencoderKl<T>,
+    pub text: ClipTextModel<T>,
+    device: T::Device,
+}
+
+impl<T: Tensor> Networks<T> {
+    /// Builds the networks from the files of a model.
+    pub fn load(files: &Files, device: T::Device) -> Result<Self, PipelineError> {
+        let unet_config = UNet2DConditionConfig::from_json(&files.read("unet/config.json")?)?;
+        let vae_config = AutoencoderKlConfig::from_json(&files.read("vae/config.json")?)?;
+        let text_config = ClipTextConfig::from_json(&files.read("text_encoder/config.json")?)?;
+        check(&unet_config, &vae_config, &text_config)?;
+        let unet = build(files, "unet/diffusion_pytorch_model", &device, |p| UNet2DConditionModel::new(&unet_config, p))?;
+        let vae = build(files, "vae/diffusion_pytorch_model", &device, |p| AutoencoderKl::new(&vae_config, p))?;
+        let text = build(files, "text_encoder/model", &device, |p| ClipTextModel::new(&text_config, p))?;
+        Ok(Self { unet, vae, text, device })
+    }
+
+    /// The tokenizer that belongs to the text encoder.
+    pub fn tokenizer(&self, files: &Files) -> Result<ClipTokenizer, PipelineError> {
+        let config = self.text.config();
+        let (vocab, merges) = (files.read("tokenizer/vocab.json")?, files.read("tokenizer/merges.txt")?);
+        let mut tokenizer = ClipTokenizer::from_files(&vocab, &merges, config.max_position_embeddings)?;
+        if let Some(json) = files.read_optional("tokenizer/tokenizer_config.json")? {
+            tokenizer = tokenizer.with_config(&json)?;
+        }
+        if tokenizer.vocab_size() > config.vocab_size {
+            return Err(PipelineError::Mismatch(format!(
+                "the tokenizer knows {} tokens, but the text encoder {}",
+                tokenizer.vocab_size(),
+                config.vocab_size
+            )));
+        }
+        Ok(tokenizer)
+    }
+}
+
+fn build<T: Tensor, M>(
+    files: &Files,
+    stem: &str,
+    device: &T::Device,
+    new: impl FnOnce(&Params<T>) -> Result<M, ModelError>,
+) -> Result<M, PipelineError> {
+    let (name, bytes) = files.read_weights(stem)?;
+    let checkpoint = Checkpoint::from_bytes(name, &bytes)?;
+    let source = Mutex::new(CheckpointSource::<T>::new(&checkpoint, device.clone()));
+    Ok(new(&Params::root(&source))?)
+}
+
+fn check(unet: &UNet2DConditionConfig, vae: &AutoencoderKlConfig, text: &ClipTextConfig) -> Result<(), PipelineError> {
+    let mismatch = |message: String| Err(PipelineError::Mismatch(message));
+    if unet.in_channels != vae.latent_channels || unet.out_channels != vae.latent_channels {
+        return mismatch(format!(
+            "the U-Net takes {} channels and gives {}, but the latents have {}",
+            unet.in_channels, unet.out_channels, vae.latent_channels
+        ));
+    }
+    if unet.cross_attention_dim != text.hidden_size {
+        return mismatch(format!(
+            "the U-Net attends to text of width {}, but the text encoder gives {}",
+            unet.cross_attention_dim, text.hidden_size
+        ));
+    }
+    if unet.sample_size % unet.downsampling() != 0 {
+        return mismatch(format!("latents of side {} cannot be halved {} times", unet.sample_size, unet.block_out_channels.len() - 1));
+    }
+    Ok(())
+}
+
+impl<T: Tensor> Networks<T> {
+    fn host(&self, tensor: &T) -> Result<HostTensor, PipelineError> {
+        Ok(tensor.to_host()?)
+    }
+
+    fn device(&self, tensor: &HostTensor) -> Result<T, PipelineError> {
+        Ok(T::from_host(tensor, &self.device)?)
+    }
+}
+
+impl<T: Tensor> Engine for Networks<T> {
+    fn encode_text(&self, ids: &[u32], batch: usize) -> Result<HostTensor, PipelineError> {
+        self.host(&self.text.forward(ids, batch)?)
+    }
+
+    fn encode(&self, pictures: &HostTensor) -> Result<HostTensor, PipelineError> {
+        let (mean, _) = self.vae.encode(&self.device(pictures)?)?;
+        self.host(&mean)
+    }
+
+    fn decode(&self, latents: &HostTensor) -> Result<HostTensor, PipelineError> {
+        self.host(&self.vae.decode(&self.device(latents)?)?)
+    }
+
+    fn predict(&self, x: &HostTensor, timestep: f64, text: &HostTensor) -> Result<HostTensor, PipelineError> {
+        let timesteps = vec![timestep; x.shape()[0]];
+        let output = self.unet.forward(&self.device(x)?, &timesteps, &self.device(text)?, &self.device, &mut Taps::none())?;
+        self.host(&output)
+    }
+
+    fn inspect(
+        &self,
+        x: &HostTensor,
+        timestep: f64,
+        text: &HostTensor,
+        keys: &[TapKey],
+    ) -> Result<BTreeMap<TapKey, HostTensor>, PipelineError> {
+        let timesteps = vec![timestep; x.shape()[0]];
+        let mut taps = Taps::of(keys.iter().cloned());
+        self.unet.forward(&self.device(x)?, &timesteps, &self.device(text)?, &self.device, &mut taps)?;
+        taps.into_taken().into_iter().map(|(key, tensor)| Ok((key, self.host(&tensor)?))).collect()
+    }
+}

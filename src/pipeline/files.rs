@@ -1,0 +1,111 @@
+//! The files of a model: embedded in the program, or a folder in the layout of the diffusers library.
+
+use super::PipelineError;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ModelSource {
+    /// The model that the program carries.
+    #[default]
+    Embedded,
+    /// A diffusers pipeline folder.
+    Folder(PathBuf),
+}
+
+macro_rules! embedded {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/models/littleworld/", $name)))),*]
+    };
+}
+
+/// The program's own model.
+const EMBEDDED: &[(&str, &[u8])] = embedded![
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/merges.txt",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/vocab.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+];
+
+/// Read access to the files of a model.
+pub(super) enum Files {
+    Embedded,
+    Folder(PathBuf),
+}
+
+impl Files {
+    pub fn open(source: &ModelSource) -> Result<Self, PipelineError> {
+        match source {
+            ModelSource::Embedded => Ok(Self::Embedded),
+            ModelSource::Folder(path) if path.is_dir() => Ok(Self::Folder(path.clone())),
+            ModelSource::Folder(path) => Err(PipelineError::NoFolder(path.clone())),
+        }
+    }
+
+    pub fn label(&self) -> String {
+        match self {
+            Self::Embedded => "embedded".to_owned(),
+            Self::Folder(path) => path.display().to_string(),
+        }
+    }
+
+    /// The content of a file that must be there.
+    pub fn read(&self, name: &str) -> Result<Cow<'static, [u8]>, PipelineError> {
+        let missing = |folder: &Path| PipelineError::MissingFile { folder: folder.to_owned(), missing: name.to_owned() };
+        match self {
+            Self::Embedded => {
+                let found = EMBEDDED.iter().find(|(n, _)| *n == name).map(|(_, bytes)| Cow::Borrowed(*bytes));
+                found.ok_or_else(|| missing(Path::new("the program")))
+            }
+            Self::Folder(folder) => {
+                let path = folder.join(name);
+                match std::fs::read(&path) {
+                    Ok(bytes) => Ok(Cow::Owned(bytes)),
+                    Err(source) if source.kind() == std::io::ErrorKind::NotFound => Err(missing(folder)),
+                    Err(source) => Err(PipelineError::Io { path, source }),
+                }
+            }
+        }
+    }
+
+    /// The content of a file that may be there.
+    pub fn read_optional(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>, PipelineError> {
+        match self.read(name) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(PipelineError::MissingFile { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The weights of a part: `stem.safetensors`, or the half-precision variant of the same.
+    pub fn read_weights(&self, stem: &str) -> Result<(String, Cow<'static, [u8]>), PipelineError> {
+        let names = [format!("{stem}.safetensors"), format!("{stem}.fp16.safetensors")];
+        for name in &names {
+            if let Some(bytes) = self.read_optional(name)? {
+                return Ok((name.clone(), bytes));
+            }
+        }
+        self.read(&names[0]).map(|bytes| (names[0].clone(), bytes))
+    }
+
+    /// Refuses folders that hold another kind of pipeline.
+    pub fn check_index(&self) -> Result<(), PipelineError> {
+        let bytes = self.read("model_index.json")?;
+        let index: Value = serde_json::from_slice(&bytes)
+            .map_err(|e| crate::model::ModelError::ConfigSyntax { what: "model_index.json".into(), detail: e.to_string() })?;
+        match index.get("_class_name").and_then(Value::as_str) {
+            Some("StableDiffusionPipeline") => Ok(()),
+            Some(other) => Err(PipelineError::UnknownPipeline(other.to_owned())),
+            None => Err(PipelineError::UnknownPipeline("pipeline without a _class_name".to_owned())),
+        }
+    }
+}

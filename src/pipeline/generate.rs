@@ -1,0 +1,216 @@
+//! A whole run: prompt and seed to latents, every step reported.
+
+use super::{Pipeline, PipelineError, Tokens};
+use crate::diffusion::{Denoise, DenoiseError, Level, Plan, SAMPLERS, SampleOptions, SamplerInfo, guide, sample_with};
+use crate::host::HostTensor;
+use crate::noise::{Stream, gaussian, gaussian_from, rng};
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+
+/// Where a run starts.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Start {
+    /// Unit Gaussian noise from the seed.
+    #[default]
+    Noise,
+    /// These unit Gaussian latents `[1, C, h, w]`.
+    Latents(HostTensor),
+    /// Clean latents, noised to a timestep with noise from the seed: what comes back is a restoration.
+    Noised {
+        /// Scaled clean latents `[1, C, h, w]`.
+        x0: HostTensor,
+        /// The timestep to start from.
+        timestep: usize,
+    },
+}
+
+/// A run to make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerateRequest {
+    /// The positive prompt.
+    pub prompt: String,
+    /// The negative prompt; empty is the unconditional one.
+    pub negative: String,
+    /// Seed of all noise.
+    pub seed: u64,
+    /// Number of steps.
+    pub steps: usize,
+    /// Guidance scale w in `uncond + w (cond - uncond)`.
+    pub guidance_scale: f64,
+    /// The sampler.
+    pub sampler: &'static SamplerInfo,
+    /// Where to start.
+    pub start: Start,
+}
+
+impl Default for GenerateRequest {
+    fn default() -> Self {
+        Self {
+            prompt: String::new(),
+            negative: String::new(),
+            seed: 0,
+            steps: 20,
+            guidance_scale: 5.0,
+            sampler: &SAMPLERS[0],
+            start: Start::Noise,
+        }
+    }
+}
+
+/// One step of a run, on the host. Samples are in variance-preserving form.
+#[derive(Debug, Clone)]
+pub struct GenerateStep {
+    /// Which, from 0.
+    pub index: usize,
+    /// Steps in the run.
+    pub count: usize,
+    /// The timestep that the network was told.
+    pub timestep: f64,
+    /// The level of [`Self::x`].
+    pub level: Level,
+    /// The level of [`Self::x_next`].
+    pub next_level: Level,
+    /// The sample before the step.
+    pub x: HostTensor,
+    /// The clean sample predicted from it.
+    pub x0: HostTensor,
+    /// The sample after the step.
+    pub x_next: HostTensor,
+    /// The answer to the negative prompt, as noise.
+    pub eps_uncond: HostTensor,
+    /// The answer to the prompt, as noise.
+    pub eps_cond: HostTensor,
+    /// The guided answer, as noise.
+    pub eps: HostTensor,
+    /// The answer to the negative prompt as the network gave it (noise or velocity).
+    pub output_uncond: HostTensor,
+    /// The answer to the prompt as the network gave it.
+    pub output_cond: HostTensor,
+}
+
+/// The end of a run.
+#[derive(Debug, Clone)]
+pub struct Generated {
+    /// The last latents, scaled, `[1, C, h, w]`.
+    pub latents: HostTensor,
+    /// Whether the run was broken off.
+    pub cancelled: bool,
+    /// How the negative and the positive prompt were read.
+    pub token_ids: [Tokens; 2],
+    /// Text embeddings of the negative and the positive prompt, `[2, L, D]`.
+    pub text_embeddings: HostTensor,
+    /// The sample that the run started from, in variance-preserving form.
+    pub start: HostTensor,
+}
+
+/// What the network said in the evaluation of the current step.
+struct Answer {
+    uncond: HostTensor,
+    cond: HostTensor,
+}
+
+/// The pipeline as a denoiser: two prompts, guided.
+struct GuidedNetwork<'a> {
+    pipeline: &'a Pipeline,
+    plan: &'a Plan,
+    negative: HostTensor,
+    positive: HostTensor,
+    guidance_scale: f64,
+    answer: &'a RefCell<Option<Answer>>,
+}
+
+impl Denoise for GuidedNetwork<'_> {
+    fn denoise(&mut self, x: &HostTensor, level: Level) -> Result<HostTensor, DenoiseError> {
+        let timestep = self.plan.timestep_of(level).unwrap_or_else(|| self.pipeline.schedule().timestep_of(level));
+        let (uncond, cond) = self
+            .pipeline
+            .outputs(x, timestep, &self.negative, &self.positive)
+            .map_err(|e| DenoiseError(Box::new(e)))?;
+        let guided = guide(&uncond, &cond, self.guidance_scale);
+        self.answer.replace(Some(Answer { uncond, cond }));
+        Ok(self.pipeline.prediction().to_x0(x, &guided, level))
+    }
+}
+
+impl Pipeline {
+    /// Makes a run, reporting every step; a step that answers `Break` ends it there.
+    ///
+    /// # Errors
+    /// [`PipelineError`] when the request does not fit the model or a network fails.
+    pub fn generate(
+        &self,
+        request: &GenerateRequest,
+        on_step: &mut dyn FnMut(&GenerateStep) -> ControlFlow<()>,
+    ) -> Result<Generated, PipelineError> {
+        if !request.guidance_scale.is_finite() {
+            return Err(PipelineError::Mismatch(format!("the guidance scale {} is not a finite number", request.guidance_scale)));
+        }
+        let spacing = self.config.spacing_for(request.sampler);
+        let config = &self.config;
+        let plan = request.sampler.plan(&self.schedule, spacing, request.steps, config.steps_offset, config.set_alpha_to_one)?;
+        let [c, h, w] = self.card.latent_shape;
+        let (plan, start) = match &request.start {
+            Start::Noise => {
+                let unit = gaussian(request.seed, Stream::Start, [1, c, h, w]);
+                let start = request.sampler.start(spacing, &plan, &unit);
+                (plan, start)
+            }
+            Start::Latents(unit) => {
+                self.check_latents(unit)?;
+                let start = request.sampler.start(spacing, &plan, unit);
+                (plan, start)
+            }
+            Start::Noised { x0, timestep } => {
+                self.check_latents(x0)?;
+                let plan = plan.starting_at(&self.schedule, *timestep)?;
+                let eps = gaussian(request.seed, Stream::Forward, x0.shape());
+                let start = plan.visits[0].level.add_noise(x0, &eps);
+                (plan, start)
+            }
+        };
+        let token_ids = [self.tokenize(&request.negative), self.tokenize(&request.prompt)];
+        let ids: Vec<u32> = token_ids.iter().flat_map(|t| t.ids.iter().copied()).collect();
+        let text_embeddings = self.engine.encode_text(&ids, 2)?;
+        let answer = RefCell::new(None);
+        let mut network = GuidedNetwork {
+            pipeline: self,
+            plan: &plan,
+            negative: text_embeddings.outer(0),
+            positive: text_embeddings.outer(1),
+            guidance_scale: request.guidance_scale,
+            answer: &answer,
+        };
+        let mut noise_rng = rng(request.seed, Stream::Steps);
+        let options = SampleOptions { clip_sample_range: config.clip_sample_range, ..SampleOptions::default() };
+        let outcome = sample_with(
+            request.sampler,
+            &options,
+            &mut network,
+            &plan.visits,
+            plan.last,
+            &start,
+            &mut |shape| gaussian_from(&mut noise_rng, shape),
+            &mut |step| {
+                let Some(Answer { uncond, cond }) = answer.take() else { return ControlFlow::Continue(()) };
+                let eps = |output: &HostTensor| config.prediction.to_eps(step.x, output, step.level);
+                let (eps_uncond, eps_cond) = (eps(&uncond), eps(&cond));
+                on_step(&GenerateStep {
+                    index: step.index,
+                    count: step.count,
+                    timestep: step.timestep,
+                    level: step.level,
+                    next_level: step.next_level,
+                    x: step.x.clone(),
+                    x0: step.x0.clone(),
+                    x_next: step.x_next.clone(),
+                    eps: guide(&eps_uncond, &eps_cond, request.guidance_scale),
+                    eps_uncond,
+                    eps_cond,
+                    output_uncond: uncond,
+                    output_cond: cond,
+                })
+            },
+        )?;
+        Ok(Generated { latents: outcome.x, cancelled: outcome.cancelled, token_ids, text_embeddings, start })
+    }
+}

@@ -1,0 +1,134 @@
+//! Littleworld as training data: pictures by index, drawn once and kept, and the choices of each step.
+
+use crate::host::HostTensor;
+use crate::measure::halve;
+use crate::noise::{self, Stream};
+use crate::world::{Scene, render_rgb};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use std::sync::OnceLock;
+
+/// Side of the pictures that our model draws.
+pub const SIDE: usize = 128;
+
+/// Pictures of consecutive scenes as bytes `[3, side, side]`, each drawn when it is first wanted.
+#[derive(Debug)]
+pub struct PicturePool {
+    first: u64,
+    side: usize,
+    pictures: Vec<OnceLock<Box<[u8]>>>,
+}
+
+impl PicturePool {
+    /// A pool of the `count` scenes from seed `first`. They are drawn with `SIDE` pixels a side; `side` is that or half of it,
+    /// by averaging.
+    ///
+    /// # Panics
+    /// When `side` is neither.
+    pub fn new(first: u64, count: usize, side: usize) -> Self {
+        assert!(side == SIDE || side == SIDE / 2, "pictures are kept whole or halved");
+        Self { first, side, pictures: (0..count).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// Number of scenes.
+    pub fn len(&self) -> usize {
+        self.pictures.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.pictures.is_empty()
+    }
+
+    /// The scene with this index.
+    pub fn scene(&self, index: usize) -> Scene {
+        Scene::sample(self.first + index as u64)
+    }
+
+    /// The picture with this index.
+    pub fn bytes(&self, index: usize) -> &[u8] {
+        self.pictures[index].get_or_init(|| {
+            let whole = render_rgb(&self.scene(index), SIDE);
+            let picture = if self.side == SIDE { whole } else { halve(&whole) };
+            picture.data().iter().map(|&v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect()
+        })
+    }
+
+    /// The pictures at `indices` in -1..1, `[B, 3, side, side]`.
+    pub fn batch(&self, indices: &[usize]) -> HostTensor {
+        let parts: Vec<&[u8]> = indices.par_iter().map(|&index| self.bytes(index)).collect();
+        let values: Vec<f32> = parts.iter().flat_map(|part| part.iter().map(|&byte| signed(byte))).collect();
+        stacked(vec![indices.len(), 3, self.side, self.side], values)
+    }
+
+    /// Square cut-outs of `side` pixels: `(index, x, y)` of each. `[B, 3, side, side]` in -1..1.
+    pub fn crops(&self, crops: &[(usize, usize, usize)], side: usize) -> HostTensor {
+        let indices: Vec<usize> = crops.iter().map(|crop| crop.0).collect();
+        indices.par_iter().for_each(|&index| _ = self.bytes(index));
+        let mut values = Vec::with_capacity(crops.len() * 3 * side * side);
+        for &(index, x, y) in crops {
+            for plane in self.bytes(index).chunks(self.side * self.side) {
+                for row in plane.chunks(self.side).skip(y).take(side) {
+                    values.extend(row[x..x + side].iter().map(|&byte| signed(byte)));
+                }
+            }
+        }
+        stacked(vec![crops.len(), 3, side, side], values)
+    }
+}
+
+/// A byte as -1..1.
+fn signed(byte: u8) -> f32 {
+    f32::from(byte) / 127.5 - 1.0
+}
+
+fn stacked(shape: Vec<usize>, values: Vec<f32>) -> HostTensor {
+    match HostTensor::new(shape, values) {
+        Ok(tensor) => tensor,
+        Err(error) => unreachable!("{error}"),
+    }
+}
+
+
+/// The draws of one step: a stream of its own for each `(seed, purpose, step)`.
+pub fn step_rng(seed: u64, purpose: &str, step: u64) -> ChaCha8Rng {
+    let mixed = (seed ^ super::vars::path_hash(purpose)).wrapping_add(step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    noise::rng(mixed, Stream::Train)
+}
+
+/// Uniform in `0..bound`.
+pub fn below(rng: &mut ChaCha8Rng, bound: usize) -> usize {
+    ((u64::from(rng.next_u32()) * bound as u64) >> 32) as usize
+}
+
+/// Uniform in [0, 1).
+pub fn unit(rng: &mut ChaCha8Rng) -> f64 {
+    f64::from(rng.next_u32() >> 8) / f64::from(1_u32 << 24)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crops_are_cut_out_of_the_pictures() {
+        let pool = PicturePool::new(5, 3, SIDE);
+        let whole = pool.batch(&[2]);
+        let crop = pool.crops(&[(2, 17, 40)], 64);
+        assert_eq!(crop.shape(), [1, 3, 64, 64]);
+        for (channel, y, x) in [(0, 0, 0), (1, 63, 0), (2, 10, 63)] {
+            let expected = whole.data()[(channel * SIDE + 40 + y) * SIDE + 17 + x];
+            assert_eq!(crop.data()[(channel * 64 + y) * 64 + x], expected);
+        }
+    }
+
+    #[test]
+    fn steps_draw_from_streams_of_their_own() {
+        let mut draws: Vec<u32> = (0..100).map(|step| step_rng(1, "unet", step).next_u32()).collect();
+        draws.push(step_rng(1, "vae", 0).next_u32());
+        draws.sort_unstable();
+        draws.dedup();
+        assert_eq!(draws.len(), 101);
+    }
+}

@@ -1,0 +1,527 @@
+//! The window as a whole: it holds the settings, the clock and the session, and gives each its place.
+
+use super::chrome::{clock_bar, help, rail, top_bar};
+use super::clock::{Clock, Direction, Pace};
+use super::dialogs::{Answer, Dialogs};
+use super::labs::{LABS, Lab, LabContext, LabInfo, Wish};
+use super::notices::Tone;
+use super::session::{Backend, ModelState, Session};
+use super::settings::{History, Settings, roll};
+use super::theme::{self, Theme, ThemeChoice};
+use super::widgets::textures::Textures;
+use crate::worker::protocol::{DeviceKind, ModelSource, PictureSource};
+use egui::{Context, Frame, Key, KeyboardShortcut, Modifiers, Panel, Rect, Ui};
+
+/// Under this key the settings lie in eframe's storage.
+pub const SETTINGS_KEY: &str = "diffuscope settings";
+
+/// How the window starts. What is none is remembered or the default.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The model to open.
+    pub model: ModelSource,
+    /// Where it runs.
+    pub device: DeviceKind,
+    /// Dark or light.
+    pub theme: Option<ThemeChoice>,
+    /// Id of the lab to open.
+    pub lab: Option<String>,
+    /// Seed of all noise.
+    pub seed: Option<u64>,
+    /// The prompt; without one it is the caption of the picture.
+    pub prompt: Option<String>,
+    /// The negative prompt.
+    pub negative: Option<String>,
+    /// A picture to open in place of a Littleworld scene.
+    pub picture: Option<PictureSource>,
+    /// Whether the clock plays at once.
+    pub playing: bool,
+    /// Whether settings are remembered.
+    pub remember: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            model: ModelSource::Embedded,
+            device: DeviceKind::Cpu,
+            theme: None,
+            lab: None,
+            seed: None,
+            prompt: None,
+            negative: None,
+            picture: None,
+            playing: true,
+            remember: true,
+        }
+    }
+}
+
+/// The window.
+pub struct App {
+    settings: Settings,
+    history: History,
+    clock: Clock,
+    session: Session,
+    labs: Vec<Box<dyn Lab>>,
+    textures: Textures,
+    dialogs: Dialogs,
+    theme: Theme,
+    styled: Option<Theme>,
+    pace: Pace,
+    help: bool,
+    lab_rect: Option<Rect>,
+    typed_secs: f64,
+    remember: bool,
+    settled: bool,
+    quiet_frames: usize,
+}
+
+impl App {
+    /// A window over a worker. Nothing is drawn yet; the model begins to open.
+    pub fn new(ctx: &Context, backend: Box<dyn Backend>, options: Options) -> Self {
+        Self::with_settings(ctx, backend, options, Ok(Settings::default()))
+    }
+
+    /// The same with the settings of last time out of eframe's storage. A damaged store gives a message and the defaults.
+    pub fn restored(cc: &eframe::CreationContext<'_>, backend: Box<dyn Backend>, options: Options) -> Self {
+        let text = cc.storage.filter(|_| options.remember).and_then(|storage| storage.get_string(SETTINGS_KEY));
+        let settings = text.map_or_else(|| Ok(Settings::default()), |text| Settings::read(&text));
+        Self::with_settings(&cc.egui_ctx, backend, options, settings)
+    }
+
+    /// The same with settings as they were read.
+    pub fn with_settings(ctx: &Context, backend: Box<dyn Backend>, options: Options, settings: Result<Settings, String>) -> Self {
+        theme::install_fonts(ctx);
+        let (mut settings, problem) = match settings {
+            Ok(settings) => (settings, None),
+            Err(message) => (Settings::default(), Some(message)),
+        };
+        let Options { model, device, theme, lab, seed, prompt, negative, picture, playing, remember } = options;
+        settings.theme = theme.unwrap_or(settings.theme);
+        if let Some(id) = lab.filter(|id| LABS.iter().any(|l| l.id == id)) {
+            settings.lab = id;
+        }
+        settings.work.seed = seed.unwrap_or(settings.work.seed);
+        if let Some(prompt) = prompt {
+            settings.work.prompt = prompt;
+            settings.work.prompt_follows_picture = false;
+        }
+        settings.work.negative = negative.unwrap_or(settings.work.negative);
+        let mut session = Session::new(backend, model, device);
+        (session.prompt, session.negative) = (settings.work.prompt.clone(), settings.work.negative.clone());
+        if let Some(message) = problem {
+            session.notices.push(Tone::Failure, message);
+        }
+        session.want_scene(settings.work.scene_seed);
+        if let Some(source) = picture {
+            session.open_picture(source);
+        }
+        let mut clock = Clock::new(session.levels.count());
+        clock.playing = playing;
+        let theme = Theme::for_window(settings.theme, ctx.content_rect().size());
+        Self {
+            history: History::new(settings.work.clone()),
+            clock,
+            session,
+            labs: LABS.iter().map(|lab| (lab.make)()).collect(),
+            textures: Textures::default(),
+            dialogs: Dialogs::default(),
+            theme,
+            styled: None,
+            pace: Pace::default(),
+            help: false,
+            lab_rect: None,
+            typed_secs: f64::NEG_INFINITY,
+            remember,
+            settled: false,
+            quiet_frames: 0,
+            settings,
+        }
+    }
+
+    /// The settings as they stand.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The clock, to be set.
+    pub fn clock_mut(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+
+    /// What was asked and answered.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The table line of the open lab.
+    pub fn lab(&self) -> &'static LabInfo {
+        &LABS[self.lab_index()]
+    }
+
+    fn lab_index(&self) -> usize {
+        LABS.iter().position(|lab| lab.id == self.settings.lab).unwrap_or(0)
+    }
+
+    /// Opens the lab with this id; an unknown one changes nothing.
+    pub fn show_lab(&mut self, id: &str) {
+        if let Some(lab) = LABS.iter().find(|lab| lab.id == id) {
+            lab.id.clone_into(&mut self.settings.lab);
+            self.settled = false;
+        }
+    }
+
+    /// Dark or light.
+    pub fn set_theme(&mut self, choice: ThemeChoice) {
+        self.settings.theme = choice;
+    }
+
+    /// Puts the clock at rest where the open lab is at its most telling, for a photograph.
+    pub fn pose(&mut self) {
+        let (direction, timestep) = self.lab().pose;
+        self.clock.playing = false;
+        self.clock.turn(direction);
+        self.clock.set(timestep);
+        self.settled = false;
+    }
+
+    /// Whether everything that the open lab shows is computed and drawn.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Where the lab lies in the window, in points, once it has been drawn.
+    pub fn lab_rect(&self) -> Option<Rect> {
+        self.lab_rect
+    }
+
+    /// The settings, to be kept.
+    pub fn saved_settings(&self) -> String {
+        self.settings.write()
+    }
+
+    /// One frame into `ui`, which is the whole window.
+    pub fn ui(&mut self, ui: &mut Ui) {
+        let ctx = ui.ctx().clone();
+        self.restyle(ui);
+        let now = ctx.input(|i| i.time);
+        let news = self.session.poll();
+        self.follow_picture();
+        self.settle_prompts(&ctx, now);
+        self.keys(&ctx);
+        self.files(&ctx);
+        self.clock.set_count(self.session.levels.count());
+        let dt = f64::from(ctx.input(|i| i.stable_dt)).min(0.1);
+        self.clock.advance(dt, self.settings.speed, self.settings.looping, &self.pace);
+        let index = self.lab_index();
+        let mut wishes = Vec::new();
+        let mut lab = std::mem::replace(&mut self.labs[index], Box::new(Nothing));
+        self.pace = lab.logic(&mut self.context(&mut wishes, now));
+        self.bars(ui);
+        self.lab_ui(ui, lab.as_mut(), &mut wishes, now);
+        let settled = lab.is_settled(&self.context(&mut wishes, now));
+        self.labs[index] = lab;
+        for wish in wishes {
+            match wish {
+                Wish::OpenPicture => self.ask_open(&ctx),
+            }
+        }
+        let top = self.theme.px(72.0);
+        self.session.notices.show(&ctx, &self.theme, top);
+        if self.help && help::show(&ctx, &self.theme) {
+            self.help = false;
+        }
+        if ctx.input(|i| !i.raw.hovered_files.is_empty()) {
+            drop_hint(&ctx, &self.theme);
+        }
+        let busy = ctx.input(|i| i.pointer.any_down());
+        if let Some(secs) = self.history.observe(&self.settings.work, now, busy) {
+            ctx.request_repaint_after_secs(secs as f32 + 0.02);
+        }
+        self.quiet_frames = if settled && !news && !self.session.is_busy() { self.quiet_frames + 1 } else { 0 };
+        self.settled = self.quiet_frames >= 2;
+        if self.clock.playing && self.pace.ready {
+            ctx.request_repaint();
+        } else if !self.settled {
+            ctx.request_repaint_after_secs(0.03);
+        }
+    }
+
+    fn restyle(&mut self, ui: &mut Ui) {
+        let ctx = ui.ctx().clone();
+        self.theme = Theme::for_window(self.settings.theme, ctx.content_rect().size());
+        if self.styled != Some(self.theme) {
+            let style = std::sync::Arc::new(self.theme.style());
+            let (ours, kind) = match self.settings.theme {
+                ThemeChoice::Dark => (egui::Theme::Dark, egui::ThemePreference::Dark),
+                ThemeChoice::Light => (egui::Theme::Light, egui::ThemePreference::Light),
+            };
+            ctx.set_theme(kind);
+            ctx.set_style_of(ours, style);
+            self.styled = Some(self.theme);
+        }
+        ui.set_style(self.theme.style());
+    }
+
+    /// The caption of a new picture becomes the prompt until the person has written one.
+    fn follow_picture(&mut self) {
+        let work = &mut self.settings.work;
+        if !work.prompt_follows_picture || self.session.picture_is_coming() {
+            return;
+        }
+        let Some(picture) = &self.session.picture else { return };
+        if !picture.caption.is_empty() && work.prompt != picture.caption {
+            let before = work.clone();
+            work.prompt.clone_from(&picture.caption);
+            self.session.prompt.clone_from(&picture.caption);
+            self.history.adopt(&before, work);
+        }
+    }
+
+    /// Runs are asked for once typing has paused.
+    fn settle_prompts(&mut self, ctx: &Context, now: f64) {
+        const REST_SECS: f64 = 0.35;
+        let work = &self.settings.work;
+        if self.session.prompt == work.prompt && self.session.negative == work.negative {
+            self.typed_secs = f64::NEG_INFINITY;
+        } else {
+            let typing = ctx.input(|i| i.events.iter().any(|e| matches!(e, egui::Event::Text(_) | egui::Event::Key { .. } | egui::Event::Paste(_))));
+            if typing || self.typed_secs == f64::NEG_INFINITY {
+                self.typed_secs = now;
+            }
+            if now - self.typed_secs >= REST_SECS || ctx.input(|i| i.key_pressed(Key::Enter)) {
+                (self.session.prompt, self.session.negative) = (work.prompt.clone(), work.negative.clone());
+            } else {
+                ctx.request_repaint_after_secs((REST_SECS - (now - self.typed_secs)) as f32 + 0.01);
+            }
+        }
+        let (prompt, negative) = (self.session.prompt.clone(), self.session.negative.clone());
+        self.session.ask_tokens(&prompt, &negative);
+    }
+
+    fn context<'a>(&'a mut self, wishes: &'a mut Vec<Wish>, now_secs: f64) -> LabContext<'a> {
+        LabContext {
+            work: &mut self.settings.work,
+            session: &mut self.session,
+            clock: &mut self.clock,
+            theme: &self.theme,
+            textures: &mut self.textures,
+            wishes,
+            now_secs,
+        }
+    }
+
+    fn bars(&mut self, ui: &mut Ui) {
+        let theme = self.theme;
+        let p = theme.palette();
+        let frame = |x, y| Frame::new().fill(p.panel).inner_margin(theme.margin_xy(x, y));
+        Panel::left("rail").exact_size(theme.px(rail::WIDTH)).resizable(false).frame(frame(8.0, 10.0)).show(ui, |ui| {
+            if let Some(id) = rail::show(ui, &theme, &self.settings.lab.clone()) {
+                self.show_lab(id);
+            }
+        });
+        let mut action = None;
+        Panel::top("top bar").exact_size(theme.px(64.0)).resizable(false).frame(frame(18.0, 6.0)).show(ui, |ui| {
+            let state = top_bar::State {
+                history: (self.history.can_undo(&self.settings.work), self.history.can_redo()),
+                work: &mut self.settings.work,
+                session: &self.session,
+                negative: LABS.iter().any(|lab| lab.id == self.settings.lab && lab.negative),
+                choice: self.settings.theme,
+            };
+            action = top_bar::show(ui, &theme, state);
+        });
+        if let Some(action) = action {
+            self.act(ui.ctx(), action);
+        }
+        Panel::bottom("clock").exact_size(theme.px(88.0)).resizable(false).frame(frame(18.0, 8.0)).show(ui, |ui| {
+            clock_bar::show(ui, &theme, &mut self.clock, &mut self.settings, &self.pace);
+        });
+    }
+
+    fn lab_ui(&mut self, ui: &mut Ui, lab: &mut dyn Lab, wishes: &mut Vec<Wish>, now: f64) {
+        let theme = self.theme;
+        let p = theme.palette();
+        let side = Frame::new().fill(p.panel).inner_margin(theme.margin_xy(22.0, 20.0));
+        Panel::right("side").exact_size(theme.px(348.0)).resizable(false).frame(side).show(ui, |ui| {
+            egui::ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+                lab.side_ui(&mut self.context(wishes, now), ui);
+            });
+        });
+        let middle = Frame::new().fill(p.ground).inner_margin(theme.margin_xy(22.0, 16.0));
+        let shown = egui::CentralPanel::default().frame(middle).show(ui, |ui| {
+            lab.main_ui(&mut self.context(wishes, now), ui);
+        });
+        self.lab_rect = Some(shown.response.rect);
+    }
+
+    fn act(&mut self, ctx: &Context, action: top_bar::Action) {
+        use top_bar::Action;
+        match action {
+            Action::Undo => self.history.undo(&mut self.settings.work),
+            Action::Redo => self.history.redo(&mut self.settings.work),
+            Action::Reset => {
+                self.settings.work = super::settings::Work::default();
+                self.session.want_scene(self.settings.work.scene_seed);
+            }
+            Action::SaveLab => self.dialogs.ask_save(ctx, self.lab_rect),
+            Action::SaveWindow => self.dialogs.ask_save(ctx, None),
+            Action::Theme => self.settings.theme = self.settings.theme.other(),
+            Action::Help => self.help = !self.help,
+        }
+        ctx.request_repaint();
+    }
+
+    fn keys(&mut self, ctx: &Context) {
+        use top_bar::Action;
+        let command = Modifiers::COMMAND;
+        let shift = Modifiers::SHIFT;
+        let shortcuts = [
+            (KeyboardShortcut::new(command | shift, Key::Z), Action::Redo),
+            (KeyboardShortcut::new(command, Key::Y), Action::Redo),
+            (KeyboardShortcut::new(command, Key::Z), Action::Undo),
+            (KeyboardShortcut::new(command, Key::S), Action::SaveLab),
+        ];
+        let typing = ctx.egui_wants_keyboard_input() && ctx.text_edit_focused();
+        for (shortcut, action) in shortcuts {
+            let ours = !typing || !matches!(action, Action::Undo | Action::Redo);
+            if ours && ctx.input_mut(|i| i.consume_shortcut(&shortcut)) {
+                self.act(ctx, action);
+            }
+        }
+        if ctx.input_mut(|i| i.consume_shortcut(&KeyboardShortcut::new(command, Key::O))) {
+            self.ask_open(ctx);
+        }
+        if typing {
+            return;
+        }
+        let pressed = |modifiers: Modifiers, key: Key| ctx.input_mut(|i| i.consume_key(modifiers, key));
+        if ctx.input(|i| i.events.iter().any(|e| matches!(e, egui::Event::Text(t) if t == "?"))) {
+            self.help = !self.help;
+        }
+        if self.help {
+            if pressed(Modifiers::NONE, Key::Escape) {
+                self.help = false;
+            }
+            return;
+        }
+        let focused = ctx.memory(|m| m.focused().is_some());
+        if !focused && pressed(Modifiers::NONE, Key::Space) {
+            self.clock.toggle(self.settings.looping);
+        }
+        for (key, towards, sign) in [(Key::ArrowLeft, Direction::Reverse, -1.0), (Key::ArrowRight, Direction::Forward, 1.0)] {
+            if !focused && pressed(shift, key) {
+                self.clock.playing = false;
+                let next = self.clock.position().round() + sign;
+                self.clock.set(next);
+            } else if !focused && pressed(Modifiers::NONE, key) {
+                self.clock.step(towards, &self.pace.stops);
+            }
+        }
+        for (key, timestep) in [(Key::Home, 0.0), (Key::End, self.clock.last())] {
+            if pressed(Modifiers::NONE, key) {
+                self.clock.playing = false;
+                self.clock.set(timestep);
+            }
+        }
+        if pressed(Modifiers::NONE, Key::D) {
+            let other = self.clock.direction.other();
+            self.clock.turn(other);
+        }
+        if pressed(Modifiers::NONE, Key::L) {
+            self.settings.looping = !self.settings.looping;
+        }
+        if pressed(Modifiers::NONE, Key::R) {
+            self.settings.work.seed = roll(self.settings.work.seed);
+        }
+        if pressed(Modifiers::NONE, Key::T) {
+            self.act(ctx, Action::Theme);
+        }
+        let speeds = Clock::SPEEDS;
+        let at = speeds.iter().position(|s| *s == self.settings.speed).unwrap_or(2);
+        if pressed(Modifiers::NONE, Key::OpenBracket) {
+            self.settings.speed = speeds[at.saturating_sub(1)];
+        }
+        if pressed(Modifiers::NONE, Key::CloseBracket) {
+            self.settings.speed = speeds[(at + 1).min(speeds.len() - 1)];
+        }
+        for (lab, key) in LABS.iter().zip([Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9]) {
+            if pressed(Modifiers::NONE, key) {
+                self.show_lab(lab.id);
+            }
+        }
+    }
+
+    fn ask_open(&mut self, ctx: &Context) {
+        if self.dialogs.is_open() {
+            return;
+        }
+        if let Err(message) = self.dialogs.ask_open(ctx) {
+            self.session.notices.push(Tone::Failure, message);
+        }
+    }
+
+    fn files(&mut self, ctx: &Context) {
+        let dropped = ctx.input(|i| i.raw.dropped_files.first().map(|file| file.path().to_owned()));
+        if let Some(path) = dropped {
+            self.session.open_picture(PictureSource::File(path));
+        }
+        let name = format!("diffuscope-{}-t{}.png", self.settings.lab, self.clock.timestep());
+        match self.dialogs.poll(ctx, &name) {
+            Ok(Some(Answer::Open(path))) => self.session.open_picture(PictureSource::File(path)),
+            Ok(Some(Answer::Save(path, image))) => self.session.save_png(path, &image),
+            Ok(None) => {}
+            Err(message) => self.session.notices.push(Tone::Failure, message),
+        }
+    }
+
+    /// Whether the model could not be opened.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.session.model, ModelState::Failed(_))
+    }
+}
+
+impl eframe::App for App {
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+        App::ui(self, ui);
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        if self.remember {
+            storage.set_string(SETTINGS_KEY, self.settings.write());
+        }
+    }
+
+    fn clear_color(&self, _visuals: &egui::Visuals) -> [f32; 4] {
+        self.theme.palette().ground.to_normalized_gamma_f32()
+    }
+}
+
+/// Stands in a lab's place while it is drawn.
+struct Nothing;
+
+impl Lab for Nothing {
+    fn logic(&mut self, _: &mut LabContext<'_>) -> Pace {
+        Pace::default()
+    }
+    fn main_ui(&mut self, _: &mut LabContext<'_>, _: &mut Ui) {}
+    fn side_ui(&mut self, _: &mut LabContext<'_>, _: &mut Ui) {}
+    fn is_settled(&self, _: &LabContext<'_>) -> bool {
+        false
+    }
+}
+
+fn drop_hint(ctx: &Context, theme: &Theme) {
+    let p = theme.palette();
+    let painter = ctx.layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::new("drop")));
+    let rect = ctx.content_rect();
+    painter.rect_filled(rect, 0.0, theme::Palette::faint(p.ground, 0.85));
+    let font = theme.font(theme::Weight::SemiBold, 26.0);
+    painter.text(rect.center(), egui::Align2::CENTER_CENTER, "Drop the picture to open it", font, p.text);
+}

@@ -1,0 +1,219 @@
+//! The top bar: prompts, seed, model and device, and what concerns the whole window.
+
+use crate::ui::session::{ModelState, Session};
+use crate::ui::settings::{SEEDS, Work, roll};
+use crate::ui::theme::{Palette, Symbol, Theme, ThemeChoice, Weight};
+use crate::ui::widgets::controls::{Look, icon_button};
+use crate::ui::widgets::icons::Icon;
+use egui::{Align, Layout, Role, Sense, Ui, WidgetInfo, vec2};
+
+/// What was pressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Take back.
+    Undo,
+    /// Do again.
+    Redo,
+    /// All settings of the work to their defaults.
+    Reset,
+    /// A screenshot of the middle.
+    SaveLab,
+    /// A screenshot of the window.
+    SaveWindow,
+    /// The other theme.
+    Theme,
+    /// The list of shortcuts.
+    Help,
+}
+
+/// What the bar needs to know.
+pub struct State<'a> {
+    /// The settings.
+    pub work: &'a mut Work,
+    /// What is known of the model and its reading of the prompts.
+    pub session: &'a Session,
+    /// Whether the negative prompt is shown.
+    pub negative: bool,
+    /// Whether there is something to take back or do again.
+    pub history: (bool, bool),
+    /// The theme in use.
+    pub choice: ThemeChoice,
+}
+
+/// Shows the bar.
+pub fn show(ui: &mut Ui, theme: &Theme, state: State<'_>) -> Option<Action> {
+    let State { work, session, negative, history, choice } = state;
+    let mut action = None;
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        ui.spacing_mut().item_spacing.x = theme.px(2.0);
+        let mut button = |ui: &mut Ui, icon, label: &str, hint: &str, enabled: bool, does: Action| {
+            ui.add_enabled_ui(enabled, |ui| {
+                if icon_button(ui, theme, icon, 34.0, Look::Plain, false, label, hint).clicked() {
+                    action = Some(does);
+                }
+            });
+        };
+        button(ui, Icon::Help, "Help", "Shortcuts and what is where. Key ?", true, Action::Help);
+        let other = if choice == ThemeChoice::Dark { Icon::Sun } else { Icon::Moon };
+        button(ui, other, &format!("{} theme", choice.other().label()), "For dark and for bright rooms.", true, Action::Theme);
+        let save = icon_button(ui, theme, Icon::Save, 34.0, Look::Plain, false, "Save…", "The lab or the whole window as PNG.");
+        egui::Popup::menu(&save).show(|ui| {
+            if ui.button("Save the lab as PNG…").clicked() {
+                action = Some(Action::SaveLab);
+            }
+            if ui.button("Save the window as PNG…").clicked() {
+                action = Some(Action::SaveWindow);
+            }
+        });
+        let mut button = |ui: &mut Ui, icon, label: &str, hint: &str, enabled: bool, does: Action| {
+            ui.add_enabled_ui(enabled, |ui| {
+                if icon_button(ui, theme, icon, 34.0, Look::Plain, false, label, hint).clicked() {
+                    action = Some(does);
+                }
+            });
+        };
+        button(ui, Icon::Reset, "Reset", "All settings of the labs to their defaults. Can be undone.", true, Action::Reset);
+        button(ui, Icon::Redo, "Redo", "Ctrl+Shift+Z", history.1, Action::Redo);
+        button(ui, Icon::Undo, "Undo", "Ctrl+Z", history.0, Action::Undo);
+        ui.add_space(theme.px(6.0));
+        model_chip(ui, theme, session);
+        ui.add_space(theme.px(12.0));
+        seed(ui, theme, work);
+        ui.add_space(theme.px(14.0));
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| prompts(ui, theme, work, session, negative));
+    });
+    action
+}
+
+fn model_chip(ui: &mut Ui, theme: &Theme, session: &Session) {
+    let p = theme.palette();
+    let (name, device) = match (&session.model, &session.card) {
+        (ModelState::Ready, Some(card)) => (card.name.clone(), card.device.clone()),
+        (ModelState::Failed(_), _) => ("No model".to_owned(), "see the message".to_owned()),
+        _ => ("Opening…".to_owned(), String::new()),
+    };
+    let wide = theme.px(132.0);
+    let (rect, response) = ui.allocate_exact_size(vec2(wide, theme.px(44.0)), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("Model {name} on {device}")));
+    for (text, font, color, y) in [
+        (&name, theme.font(Weight::Medium, 13.5), p.text, rect.top() + theme.px(5.0)),
+        (&device, theme.font(Weight::Regular, 12.5), p.dim, rect.top() + theme.px(24.0)),
+    ] {
+        let mut job = egui::text::LayoutJob::simple_singleline(text.clone(), font, color);
+        job.wrap = egui::text::TextWrapping::truncate_at_width(wide);
+        let galley = ui.painter().layout_job(job);
+        ui.painter().galley(egui::pos2(rect.left(), y), galley, color);
+    }
+    let Some(card) = &session.card else { return };
+    response.on_hover_ui(|ui| {
+        let millions = |n: usize| format!("{:.2} M", n as f64 / 1e6);
+        let lines = [
+            ("source", card.source.clone()),
+            ("device in use", card.device.clone()),
+            ("picture", format!("{0} × {0}", card.picture_side)),
+            ("latents", format!("{} × {} × {}", card.latent_shape[0], card.latent_shape[1], card.latent_shape[2])),
+            ("schedule", card.schedule_id.clone()),
+            ("predicts", card.prediction.label().to_owned()),
+            ("U-Net", millions(card.unet_parameters)),
+            ("autoencoder", millions(card.vae_parameters)),
+            ("text encoder", millions(card.text_parameters)),
+        ];
+        ui.label(egui::RichText::new(&card.name).font(theme.font(Weight::SemiBold, 15.0)));
+        egui::Grid::new("card").num_columns(2).show(ui, |ui| {
+            for (name, value) in lines {
+                ui.label(egui::RichText::new(name).font(theme.small()).color(p.dim));
+                ui.label(egui::RichText::new(value).font(theme.small()));
+                ui.end_row();
+            }
+        });
+    });
+}
+
+fn seed(ui: &mut Ui, theme: &Theme, work: &mut Work) {
+    // Right to left: the dice stands after the number.
+    if icon_button(ui, theme, Icon::Dice, 34.0, Look::Raised, false, "Roll the seed", "Another seed for all noise. Nothing else changes it.").clicked() {
+        work.seed = roll(work.seed);
+    }
+    ui.add_space(theme.px(4.0));
+    let value = egui::DragValue::new(&mut work.seed).range(0..=SEEDS - 1).speed(0.2).update_while_editing(false);
+    ui.scope(|ui| {
+        ui.style_mut().drag_value_text_style = egui::TextStyle::Button;
+        let response = ui.add_sized(vec2(theme.px(68.0), theme.px(34.0)), value);
+        let enabled = ui.is_enabled();
+        let seed = work.seed as f64;
+        response.widget_info(|| WidgetInfo { label: Some("Seed".to_owned()), ..WidgetInfo::drag_value(enabled, seed) });
+        response.on_hover_text("Seed of all noise: the same seed gives the same noise on every machine.");
+    });
+    ui.add_space(theme.px(6.0));
+    ui.label(egui::RichText::new("Seed").font(theme.font(Weight::Medium, 13.5)).color(theme.palette().dim));
+}
+
+fn prompts(ui: &mut Ui, theme: &Theme, work: &mut Work, session: &Session, negative: bool) {
+    let gap = theme.px(12.0);
+    let room = ui.available_width();
+    let first = if negative { (room - gap) * 0.56 } else { room };
+    let before = work.prompt.clone();
+    field(ui, theme, &mut work.prompt, first, Symbol::Conditional, "Prompt", "what the picture should show", session.tokens.as_ref().map(|t| &t.0));
+    if work.prompt != before {
+        work.prompt_follows_picture = false;
+    }
+    if negative {
+        ui.add_space(gap);
+        let rest = ui.available_width();
+        field(ui, theme, &mut work.negative, rest, Symbol::Unconditional, "Negative prompt", "empty: no prompt at all", session.tokens.as_ref().map(|t| &t.1));
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "one field, drawn twice")]
+fn field(
+    ui: &mut Ui,
+    theme: &Theme,
+    text: &mut String,
+    width: f32,
+    symbol: Symbol,
+    name: &str,
+    hint: &str,
+    tokens: Option<&crate::worker::protocol::Tokens>,
+) {
+    let p = theme.palette();
+    let mark = theme.px(3.0);
+    let font = theme.font(Weight::Regular, 15.0);
+    let edit = egui::TextEdit::singleline(text)
+        .hint_text(egui::RichText::new(format!("{name}: {hint}")).color(p.dim))
+        .font(font)
+        .char_limit(Work::LONGEST_PROMPT)
+        .desired_width(f32::INFINITY)
+        .margin(theme.margin_xy(12.0, 9.0))
+        .id_salt(name);
+    let response = ui.add_sized(vec2(width, theme.px(38.0)), edit);
+    let enabled = ui.is_enabled();
+    let shown = text.clone();
+    response.widget_info(|| WidgetInfo { label: Some(name.to_owned()), ..WidgetInfo::text_edit(enabled, &shown, &shown, hint) });
+    let rect = response.rect;
+    let bar = egui::Rect::from_min_size(rect.min + vec2(0.0, mark * 2.0), vec2(mark, rect.height() - mark * 4.0));
+    ui.painter().rect_filled(bar, mark, p.symbol(symbol));
+    let dropped = tokens.map_or(0, |t| t.dropped);
+    if dropped > 0 {
+        let text = format!("{dropped} tokens too many");
+        let galley = ui.painter().layout_no_wrap(text, theme.font(Weight::Medium, 12.5), p.danger);
+        let size = galley.size() + vec2(theme.px(12.0), theme.px(6.0));
+        let place = egui::Rect::from_min_size(egui::pos2(rect.right() - size.x - theme.px(6.0), rect.center().y - size.y * 0.5), size);
+        ui.painter().rect_filled(place, place.height() * 0.5, p.panel);
+        ui.painter().galley(place.center() - galley.size() * 0.5, galley, p.danger);
+    }
+    if let Some(tokens) = tokens {
+        response.on_hover_ui(|ui| {
+            ui.label(egui::RichText::new(name).font(theme.font(Weight::Medium, 14.0)));
+            ui.label(egui::RichText::new("As the model reads it").font(theme.small()).color(p.dim));
+            ui.horizontal_wrapped(|ui| {
+                ui.spacing_mut().item_spacing = egui::Vec2::splat(theme.px(4.0));
+                for piece in &tokens.pieces {
+                    egui::Frame::new().fill(Palette::mix(p.raised, p.symbol(symbol), 0.18)).corner_radius(4.0).inner_margin(theme.margin_xy(5.0, 2.0)).show(
+                        ui,
+                        |ui| ui.label(egui::RichText::new(piece).font(theme.small())),
+                    );
+                }
+            });
+        });
+    }
+}

@@ -1,0 +1,121 @@
+//! File dialogs of the system, each on a thread of its own, so that the window goes on while one is open.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+/// What a dialog was for.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// A picture to open.
+    Open(PathBuf),
+    /// Where to write a screenshot.
+    Save(PathBuf, Arc<egui::ColorImage>),
+}
+
+/// The dialogs that are open.
+#[derive(Default)]
+pub struct Dialogs {
+    open: Option<Receiver<Option<Answer>>>,
+    shot: Arc<Mutex<Option<Arc<egui::ColorImage>>>>,
+    crop: Option<egui::Rect>,
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+impl Dialogs {
+    /// Whether a dialog is open.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Asks for a picture to open.
+    ///
+    /// # Errors
+    /// What to tell the person when no thread can be started.
+    pub fn ask_open(&mut self, ctx: &egui::Context) -> Result<(), String> {
+        let dialog = rfd::AsyncFileDialog::new()
+            .set_title("Open a picture")
+            .add_filter("Pictures", &["png", "jpg", "jpeg", "webp", "bmp", "gif"])
+            .pick_file();
+        self.run(ctx, async move { dialog.await.map(|file| Answer::Open(file.path().to_owned())) })
+    }
+
+    /// Takes a screenshot of the window, cropped to `crop` (points), and then asks where to write it.
+    pub fn ask_save(&mut self, ctx: &egui::Context, crop: Option<egui::Rect>) {
+        self.crop = crop;
+        let (shot, repaint) = (Arc::clone(&self.shot), ctx.clone());
+        ctx.request_screenshot(move |image| {
+            if let Ok(mut slot) = shot.lock() {
+                *slot = Some(image);
+            }
+            repaint.request_repaint();
+        });
+    }
+
+    /// Moves a finished screenshot on to its dialog, and returns an answer when there is one.
+    ///
+    /// # Errors
+    /// What to tell the person when no thread can be started.
+    pub fn poll(&mut self, ctx: &egui::Context, name: &str) -> Result<Option<Answer>, String> {
+        let shot = self.shot.try_lock().ok().and_then(|mut slot| slot.take());
+        if let Some(image) = shot {
+            let image = match self.crop.take() {
+                Some(rect) => Arc::new(image.region(&rect, Some(ctx.pixels_per_point()))),
+                None => image,
+            };
+            let dialog = rfd::AsyncFileDialog::new().set_title("Save a picture of the window").set_file_name(name).add_filter("PNG", &["png"]);
+            let dialog = dialog.save_file();
+            self.run(ctx, async move { dialog.await.map(|file| Answer::Save(file.path().to_owned(), image)) })?;
+        }
+        let Some(receiver) = &self.open else { return Ok(None) };
+        match receiver.try_recv() {
+            Ok(answer) => {
+                self.open = None;
+                Ok(answer)
+            }
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => {
+                self.open = None;
+                Err("The file dialog could not be shown. Drop a picture on the window instead.".to_owned())
+            }
+        }
+    }
+
+    fn run(&mut self, ctx: &egui::Context, future: impl Future<Output = Option<Answer>> + Send + 'static) -> Result<(), String> {
+        let (sender, receiver): (SyncSender<Option<Answer>>, _) = sync_channel(1);
+        let ctx = ctx.clone();
+        std::thread::Builder::new()
+            .name("file dialog".to_owned())
+            .spawn(move || {
+                let answer = block_on(future);
+                let _ = sender.send(answer);
+                ctx.request_repaint();
+            })
+            .map_err(|err| format!("The file dialog could not be started: {err}"))?;
+        self.open = Some(receiver);
+        Ok(())
+    }
+}

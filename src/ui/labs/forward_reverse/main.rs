@@ -1,0 +1,369 @@
+//! The middle of the lab: two large pictures and a strip below them.
+
+use super::{ForwardReverse, Process, Settings, Space};
+use crate::diffusion::Level;
+use crate::host::HostTensor;
+use crate::ui::clock::Direction;
+use crate::ui::labs::{LabContext, Wish};
+use crate::ui::settings;
+use crate::ui::theme::{Symbol, Weight};
+use crate::ui::widgets::controls::{segmented, text_button};
+use crate::ui::widgets::icons::Icon;
+use crate::ui::widgets::math::{self, Math, format_number, num, row, sym, word};
+use crate::ui::widgets::textures::Mapping;
+use crate::ui::widgets::tile::{self, Badge, HEADER, Tile};
+use crate::worker::protocol::{Frame, Slot};
+use egui::{Align2, Rect, TextureId, Ui, UiBuilder, pos2, vec2};
+use std::sync::Arc;
+
+/// Range of the latents' heat maps: latents have unit deviation, so this clips nothing that matters and never jumps.
+const LATENT_RANGE: f32 = 4.0;
+
+/// Everything that one moment shows.
+struct Moment {
+    left: (Math, &'static str, Option<(Badge, String)>, Option<TextureId>, String, String),
+    right: (Math, &'static str, Option<(Badge, String)>, Option<TextureId>, String, String),
+    x: Option<HostTensor>,
+    x0: Option<HostTensor>,
+}
+
+impl ForwardReverse {
+    pub(super) fn show(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) {
+        let theme = cx.theme;
+        ui.horizontal(|ui| self.controls(cx, ui));
+        ui.add_space(theme.px(8.0));
+        let room = ui.available_rect_before_wrap();
+        let (gap, strip) = (theme.px(24.0), theme.px(116.0));
+        let header = theme.px(HEADER);
+        let side = ((room.width() - gap) * 0.5).min(room.height() - strip - theme.px(14.0) - header).max(64.0).floor();
+        let left = (room.center().x - side - gap * 0.5).round();
+        let spare = (room.height() - header - side - strip - theme.px(14.0)).max(0.0);
+        let top = room.top() + (spare * 0.3).min(theme.px(40.0)).floor();
+        let place = |i: f32| Rect::from_min_size(pos2(left + i * (side + gap), top), vec2(side, side + header));
+        let moment = match cx.clock.direction {
+            Direction::Forward => self.forward_moment(cx, ui),
+            Direction::Reverse => self.reverse_moment(cx, ui),
+        };
+        for (i, (symbol, title, badge, texture, waiting, remark)) in [moment.left, moment.right].into_iter().enumerate() {
+            let tile = Tile {
+                symbol,
+                title,
+                badge: badge.as_ref().map(|(b, extra)| (*b, extra.as_str())).filter(|_| texture.is_some()),
+                texture,
+                waiting: &waiting,
+                remark: &remark,
+            };
+            tile::show(ui, theme, place(i as f32), &tile);
+        }
+        let strip = Rect::from_min_size(pos2(left, top + header + side + theme.px(14.0)), vec2(2.0 * side + gap, strip));
+        let mut child = ui.new_child(UiBuilder::new().max_rect(strip).id_salt("strip"));
+        match (cx.work.forward_reverse.space, cx.clock.direction) {
+            (Space::Latents, _) => self.latent_strip(cx, &mut child, strip, side, gap, moment.x.as_ref(), moment.x0.as_ref()),
+            (Space::Pixels, Direction::Forward) => self.sum_strip(cx, &mut child, strip, side, gap),
+            (Space::Pixels, Direction::Reverse) => film_strip(cx, &mut child, strip),
+        }
+    }
+
+    fn controls(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) {
+        let theme = cx.theme;
+        let Settings { space, process, .. } = &mut cx.work.forward_reverse;
+        segmented(
+            ui,
+            theme,
+            space,
+            &[
+                (Space::Pixels, "Pixel space", "Noise is added to the picture itself."),
+                (Space::Latents, "Latent space", "Noise is added to the autoencoder's latents: four channels, 48 times fewer numbers."),
+            ],
+        );
+        ui.add_enabled_ui(cx.clock.direction == Direction::Forward, |ui| {
+            segmented(
+                ui,
+                theme,
+                process,
+                &[
+                    (Process::Closed, "Closed form", "Jumps to any timestep in one stroke."),
+                    (Process::Chain, "Step by step", "Adds a little fresh noise at every timestep, as the chain is defined."),
+                ],
+            );
+        });
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            if text_button(ui, theme, Some(Icon::Open), "Open…", "Opens a picture of yours; you can also drop one on the window.").clicked() {
+                cx.wishes.push(Wish::OpenPicture);
+            }
+            if text_button(ui, theme, Some(Icon::Dice), "Another scene", "Draws another Littleworld scene. The seed of the noise stays.").clicked() {
+                cx.work.scene_seed = settings::roll(cx.work.scene_seed);
+            }
+        });
+    }
+
+    fn forward_moment(&mut self, cx: &mut LabContext<'_>, ui: &Ui) -> Moment {
+        let theme = cx.theme;
+        let timestep = cx.clock.timestep();
+        let x_t = row([sym("x", Symbol::Plain).sub("t")]);
+        let x0_hat = row([sym("x", Symbol::Signal).hat().sub("0")]);
+        let waiting_picture = match &cx.session.model {
+            crate::ui::session::ModelState::Failed(_) => "No model is open.".to_owned(),
+            crate::ui::session::ModelState::Opening => "Opening the model…".to_owned(),
+            crate::ui::session::ModelState::Ready => "Drawing the scene…".to_owned(),
+        };
+        let mut moment = Moment {
+            left: (x_t.clone(), "the noisy picture", None, None, waiting_picture.clone(), String::new()),
+            right: (x0_hat.clone(), "what the model sees in it", None, None, waiting_picture, String::new()),
+            x: None,
+            x0: None,
+        };
+        let Some(picture) = cx.session.picture.clone() else { return moment };
+        let look = cx.session.forward.nearest(timestep as f64).cloned();
+        let x_latents = self.latents_at(cx);
+        if cx.work.forward_reverse.space == Space::Pixels {
+            let x = self.pixels_at(cx, &picture.pixels);
+            let texture = x.as_ref().map(|x| cx.textures.get(ui.ctx(), theme, "x_t", x, Mapping::SignedRgb, false));
+            moment.left.2 = Some((Badge::ExactPixels, String::new()));
+            moment.left.3 = texture;
+            moment.left.5 = self.chain_remark(timestep);
+        } else {
+            let exact = x_latents.as_ref().and_then(|l| cx.session.decoded(l).cloned());
+            let from_run = look.as_ref().filter(|_| cx.work.forward_reverse.process == Process::Closed);
+            let shown = exact.clone().or_else(|| from_run.and_then(|f| f.x_picture.clone()));
+            moment.left.1 = "the noisy latents, decoded";
+            moment.left.2 = Some((Badge::Decoded, String::new()));
+            moment.left.3 = shown.as_ref().map(|p| cx.textures.get(ui.ctx(), theme, "x_t", p, Mapping::Rgb, true));
+            moment.left.4 = "Decoding the noisy latents…".to_owned();
+            if exact.is_none() {
+                moment.left.5 = look.as_ref().map_or(String::new(), |f| at_remark("decoded at", f, timestep));
+            }
+            moment.x = x_latents;
+        }
+        let waiting = match cx.session.progress(Slot::Forward) {
+            Some((done, total)) => format!("The model looks at the noisy latents, {done} of {total}"),
+            None => "The model has not looked yet.".to_owned(),
+        };
+        moment.right.4 = waiting;
+        if let Some(frame) = look {
+            moment.right.3 = frame.x0_picture.as_ref().map(|p| cx.textures.get(ui.ctx(), theme, "x0_hat", p, Mapping::Rgb, true));
+            moment.right.2 = Some((Badge::Prediction, String::new()));
+            moment.right.5 = at_remark("predicted at", &frame, timestep);
+            moment.x0 = Some(frame.x0.clone());
+        }
+        moment
+    }
+
+    fn chain_remark(&self, timestep: usize) -> String {
+        match self.chain.standing() {
+            Some(standing) if !self.chain_there => format!("walking the chain, step {} of {}", standing.taken, timestep + 1),
+            _ => String::new(),
+        }
+    }
+
+    fn pixels_at(&mut self, cx: &LabContext<'_>, pixels: &HostTensor) -> Option<HostTensor> {
+        if cx.work.forward_reverse.process == Process::Chain {
+            return self.chain.standing().map(|s| s.x.clone());
+        }
+        let x0 = self.signed.of(pixels);
+        let eps = self.pixel_noise.of(cx.work.seed, x0.shape());
+        Some(self.closed.at(&x0, &eps, cx.session.levels.level(cx.clock.timestep())).x.clone())
+    }
+
+    fn reverse_moment(&mut self, cx: &mut LabContext<'_>, ui: &Ui) -> Moment {
+        let theme = cx.theme;
+        let run = &cx.session.reverse;
+        let position = cx.clock.position();
+        let waiting = match cx.session.progress(Slot::Reverse) {
+            Some((done, total)) => format!("Denoising, step {done} of {total}"),
+            None if run.is_stopped() => "The run was stopped. Change the prompt or the seed, or press “Run again”.".to_owned(),
+            None => "Waiting for the model…".to_owned(),
+        };
+        let stale = if run.is_current() { "" } else { "the run before" };
+        let finished = run.end().filter(|_| position < 0.5);
+        let frame = run.at(position).cloned();
+        let mut moment = Moment {
+            left: (row([sym("x", Symbol::Plain).sub("t")]), "noisy latents, decoded", None, None, waiting.clone(), String::new()),
+            right: (row([sym("x", Symbol::Signal).hat().sub("0")]), "what the model sees in it", None, None, waiting, String::new()),
+            x: frame.as_ref().map(|f| f.x.clone()),
+            x0: frame.as_ref().map(|f| f.x0.clone()),
+        };
+        if let Some(frame) = &frame {
+            let remark = if stale.is_empty() { format!("step {} of {}", frame.index + 1, frame.count) } else { stale.to_owned() };
+            let mut get = |slot: &str, p: &Option<HostTensor>| {
+                p.as_ref().map(|p| cx.textures.get(ui.ctx(), theme, slot, p, Mapping::Rgb, true))
+            };
+            moment.left.3 = get("x_t", &frame.x_picture);
+            moment.right.3 = get("x0_hat", &frame.x0_picture);
+            moment.left.2 = Some((Badge::Decoded, String::new()));
+            moment.right.2 = Some((Badge::Prediction, String::new()));
+            moment.left.5 = remark;
+        }
+        if let Some(end) = finished {
+            let texture = cx.textures.get(ui.ctx(), theme, "x_t", &end.picture, Mapping::Rgb, true);
+            moment.left.0 = row([sym("x", Symbol::Signal).sub("0")]);
+            moment.left.1 = "the finished picture";
+            moment.left.3 = Some(texture);
+            moment.left.5 = if stale.is_empty() { format!("made in {:.2} s", end.elapsed_ms / 1000.0) } else { stale.to_owned() };
+            moment.x = Some(end.latents.clone());
+        }
+        moment
+    }
+
+    /// What the noisy picture is made of, and what the autoencoder keeps of the clean one.
+    fn sum_strip(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui, strip: Rect, side: f32, gap: f32) {
+        let theme = cx.theme;
+        let Some(picture) = cx.session.picture.clone() else { return };
+        let timestep = cx.clock.timestep();
+        let level = cx.session.levels.level(timestep);
+        let edge = (strip.height() - theme.px(24.0)).min((side - 2.0 * theme.px(34.0)) / 3.0);
+        let chain = cx.work.forward_reverse.process == Process::Chain;
+        let beta = cx.session.levels.beta(timestep);
+        let (parts, labels) = if chain {
+            let Some(standing) = self.chain.standing() else { return };
+            let noise = |name: &str| sym(name, Symbol::Noise);
+            let labels = [
+                row([num((1.0 - beta).sqrt(), 1, 3, Symbol::Quiet), word("·", Symbol::Quiet), sym("x", Symbol::Plain).sub("t−1")]),
+                row([num(beta.sqrt(), 1, 3, Symbol::Noise), word("·", Symbol::Noise), noise("ε").sub("t")]),
+            ];
+            ([standing.before.clone(), standing.eps.clone(), standing.x.clone()], labels)
+        } else {
+            let x0 = self.signed.of(&picture.pixels);
+            let eps = self.pixel_noise.of(cx.work.seed, x0.shape());
+            let parts = self.closed.at(&x0, &eps, level).clone();
+            ([parts.signal, parts.noise, parts.x], sum_labels(level))
+        };
+        let [a, b] = labels;
+        let labels = [a, b, row([sym("x", Symbol::Plain).sub("t")])];
+        let mut x = strip.left();
+        for (i, (part, label)) in parts.iter().zip(labels).enumerate() {
+            let rect = Rect::from_min_size(pos2(x, strip.top()), vec2(edge, edge));
+            let texture = cx.textures.get(ui.ctx(), theme, ("part", i), part, Mapping::SignedRgb, false);
+            tile::frame(ui, theme, rect, Some(texture), "");
+            let width = math::width(ui.painter(), theme, &label, 14.0);
+            math::inline(ui.painter(), theme, &label, 14.0, pos2(rect.center().x - width * 0.5, rect.bottom() + theme.px(18.0)));
+            x += edge + theme.px(34.0);
+            if i < 2 {
+                let middle = pos2(rect.right() + theme.px(17.0), rect.center().y);
+                let font = theme.font(Weight::Medium, 22.0);
+                ui.painter().text(middle, Align2::CENTER_CENTER, ["+", "="][i], font, theme.palette().text);
+            }
+        }
+        let right = Rect::from_min_max(pos2(strip.left() + side + gap, strip.top()), strip.max);
+        self.picture_card(cx, ui, right, edge);
+    }
+
+    /// The clean picture, what the autoencoder keeps of it, and what it is called.
+    fn picture_card(&self, cx: &mut LabContext<'_>, ui: &mut Ui, rect: Rect, edge: f32) {
+        let theme = cx.theme;
+        let p = theme.palette();
+        let Some(picture) = cx.session.picture.clone() else { return };
+        let mut x = rect.left();
+        for (i, (tensor, label)) in [(&picture.pixels, "original"), (&picture.reconstruction, "autoencoder")].into_iter().enumerate() {
+            let cell = Rect::from_min_size(pos2(x, rect.top()), vec2(edge, edge));
+            let texture = cx.textures.get(ui.ctx(), theme, ("card", i), tensor, Mapping::Rgb, true);
+            tile::frame(ui, theme, cell, Some(texture), "");
+            ui.painter().text(pos2(cell.center().x, cell.bottom() + theme.px(13.0)), Align2::CENTER_CENTER, label, theme.small(), p.dim);
+            x += edge + theme.px(12.0);
+        }
+        let text = Rect::from_min_max(pos2(x + theme.px(4.0), rect.top()), pos2(rect.right(), rect.top() + edge));
+        if text.width() > theme.px(70.0) {
+            let mut child = ui.new_child(UiBuilder::new().max_rect(text).id_salt("card text"));
+            child.set_clip_rect(text);
+            child.spacing_mut().item_spacing.y = theme.px(3.0);
+            let name = egui::RichText::new(&picture.name).font(theme.font(Weight::Medium, 13.5)).color(p.text);
+            child.add(egui::Label::new(name).truncate());
+            if !picture.caption.is_empty() {
+                child.label(egui::RichText::new(&picture.caption).font(theme.small()).color(p.dim));
+            }
+            let kept = format!("PSNR {} dB", format_number(picture.reconstruction_psnr_db, 2, 1));
+            child.label(egui::RichText::new(kept).font(theme.small()).color(p.dim)).on_hover_text(
+                "What the autoencoder keeps of the original: peak signal-to-noise ratio of its reconstruction, measured.",
+            );
+        }
+    }
+
+    /// The four channels of x_t under the left picture and of the predicted x0 under the right one.
+    #[allow(clippy::too_many_arguments, reason = "the places of one layout")]
+    fn latent_strip(
+        &mut self,
+        cx: &mut LabContext<'_>,
+        ui: &mut Ui,
+        strip: Rect,
+        side: f32,
+        gap: f32,
+        x: Option<&HostTensor>,
+        x0: Option<&HostTensor>,
+    ) {
+        let theme = cx.theme;
+        let between = theme.px(8.0);
+        let edge = (strip.height() - theme.px(26.0)).min((side - 3.0 * between) / 4.0);
+        for (i, (tensor, name)) in [(x, "x"), (x0, "x0")].into_iter().enumerate() {
+            let left = strip.left() + i as f32 * (side + gap);
+            for channel in 0..4 {
+                let cell = Rect::from_min_size(pos2(left + channel as f32 * (edge + between), strip.top()), vec2(edge, edge));
+                let mapping = Mapping::Heat { channel, range: LATENT_RANGE };
+                let texture = tensor
+                    .filter(|t| t.shape().len() == 4 && t.shape()[1] > channel)
+                    .map(|t| cx.textures.get(ui.ctx(), theme, (name, channel), t, mapping, false));
+                tile::frame(ui, theme, cell, texture, "");
+            }
+            let y = strip.top() + edge + theme.px(13.0);
+            let label = if i == 0 { "latents of the left picture, exactly at t" } else { "latents of the right picture" };
+            ui.painter().text(pos2(left, y), Align2::LEFT_CENTER, label, theme.small(), theme.palette().dim);
+            if i == 1 {
+                let width = (side * 0.5).min(theme.px(190.0));
+                let rect = Rect::from_min_size(pos2(left + side - width, y - theme.px(9.0)), vec2(width, theme.px(18.0)));
+                tile::legend(ui, theme, rect, LATENT_RANGE);
+            }
+        }
+    }
+}
+
+fn at_remark(what: &str, frame: &Frame, timestep: usize) -> String {
+    if (frame.timestep - timestep as f64).abs() < 0.6 { String::new() } else { format!("{what} t = {:.0}", frame.timestep) }
+}
+
+fn sum_labels(level: Level) -> [Math; 2] {
+    let times = |symbol| word("·", symbol);
+    [
+        row([num(level.alpha, 1, 3, Symbol::Signal), times(Symbol::Signal), sym("x", Symbol::Signal).sub("0")]),
+        row([num(level.sigma, 1, 3, Symbol::Noise), times(Symbol::Noise), sym("ε", Symbol::Noise)]),
+    ]
+}
+
+/// The kept steps of the reverse run as small pictures; pressing one puts the clock there.
+fn film_strip(cx: &mut LabContext<'_>, ui: &mut Ui, strip: Rect) {
+    let theme = cx.theme;
+    let gap = theme.px(8.0);
+    let edge = strip.height() - theme.px(24.0);
+    let places = ((strip.width() + gap) / (edge + gap)).floor().max(2.0) as usize;
+    let step = (strip.width() - edge) / (places - 1) as f32;
+    let run = &cx.session.reverse;
+    let count = run.count().max(cx.work.forward_reverse.steps).max(1);
+    let now = run.at(cx.clock.position()).map(|f| f.index);
+    let chosen: Vec<Option<Arc<Frame>>> = (0..places)
+        .map(|i| (i * (count - 1) + (places - 1) / 2) / (places - 1))
+        .map(|index| run.frames().iter().find(|f| f.index == index).cloned())
+        .collect();
+    let nearest = now.and_then(|now| {
+        let distance = |f: &Option<Arc<Frame>>| f.as_ref().map_or(usize::MAX, |f| f.index.abs_diff(now));
+        (0..places).min_by_key(|i| distance(&chosen[*i]))
+    });
+    for (i, frame) in chosen.iter().enumerate() {
+        let rect = Rect::from_min_size(pos2(strip.left() + step * i as f32, strip.top()), vec2(edge, edge));
+        let texture = frame
+            .as_ref()
+            .and_then(|f| f.x_picture.as_ref())
+            .map(|p| cx.textures.get(ui.ctx(), theme, ("film", i), p, Mapping::Rgb, true));
+        let label = frame.as_ref().map_or(String::new(), |f| format!("t {:.0}", f.timestep));
+        let name = if label.is_empty() { format!("Step not computed yet {i}") } else { format!("Go to {label}") };
+        let response = tile::thumb(ui, theme, rect, texture, nearest == Some(i) && texture.is_some(), &name);
+        ui.painter().text(
+            pos2(rect.center().x, rect.bottom() + theme.px(13.0)),
+            Align2::CENTER_CENTER,
+            label,
+            theme.font(Weight::Medium, 13.0),
+            theme.palette().dim,
+        );
+        if let (true, Some(frame)) = (response.clicked(), frame) {
+            cx.clock.playing = false;
+            cx.clock.set(frame.timestep);
+        }
+    }
+}

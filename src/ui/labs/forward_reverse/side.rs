@@ -1,0 +1,203 @@
+//! The right panel: what is being seen, as an equation with live numbers and in plain words.
+
+use super::{ForwardReverse, Process, Space};
+use crate::diffusion::{Level, SAMPLERS};
+use crate::ui::clock::Direction;
+use crate::ui::labs::LabContext;
+use crate::ui::theme::{Symbol, Weight};
+use crate::ui::widgets::controls::{paragraph, progress, readout, section, share_bar, text_button};
+use crate::ui::widgets::math::{Math, equation, num, op, row, scientific, sym, word};
+use crate::worker::protocol::Slot;
+use egui::Ui;
+
+fn x_t() -> Math {
+    sym("x", Symbol::Plain).sub("t")
+}
+
+fn alpha_bar() -> Math {
+    sym("α", Symbol::Signal).bar().sub("t")
+}
+
+fn signal_root() -> Math {
+    alpha_bar().sqrt()
+}
+
+fn noise_root() -> Math {
+    row([word("1", Symbol::Noise), word(" − ", Symbol::Noise), sym("α", Symbol::Noise).bar().sub("t")]).sqrt()
+}
+
+impl ForwardReverse {
+    pub(super) fn explain(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) {
+        let timestep = cx.clock.timestep();
+        match cx.clock.direction {
+            Direction::Forward if cx.work.forward_reverse.process == Process::Chain => chain(cx, ui, timestep),
+            Direction::Forward => closed(cx, ui, timestep),
+            Direction::Reverse => reverse(cx, ui),
+        }
+        run_settings(cx, ui);
+    }
+}
+
+fn heading(cx: &LabContext<'_>, ui: &mut Ui, text: &str) {
+    ui.label(egui::RichText::new(text).font(cx.theme.font(Weight::SemiBold, 21.0)));
+    ui.add_space(cx.theme.px(6.0));
+}
+
+fn readouts(cx: &LabContext<'_>, ui: &mut Ui, level: Level) {
+    let theme = cx.theme;
+    ui.add_space(theme.px(8.0));
+    share_bar(ui, theme, level.alpha_bar());
+    readout(ui, theme, "signal ᾱ", &format!("{:.5}", level.alpha_bar()), Symbol::Signal);
+    readout(ui, theme, "noise 1 − ᾱ", &format!("{:.5}", 1.0 - level.alpha_bar()), Symbol::Noise);
+    readout(ui, theme, "signal to noise ᾱ / (1 − ᾱ)", &scientific(level.snr()), Symbol::Plain);
+}
+
+fn closed(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
+    let theme = cx.theme;
+    heading(cx, ui, "Forward: a picture fades");
+    let level = cx.session.levels.level(timestep);
+    let formula = row([
+        x_t(),
+        op("="),
+        signal_root(),
+        sym(" x", Symbol::Signal).sub("0"),
+        op("+"),
+        noise_root(),
+        sym(" ε", Symbol::Noise),
+    ]);
+    equation(ui, theme, &formula, 23.0, "x t equals root alpha bar t times x 0 plus root of 1 minus alpha bar t times epsilon");
+    let live = row([
+        x_t(),
+        op("="),
+        num(level.alpha, 1, 3, Symbol::Signal),
+        sym(" x", Symbol::Signal).sub("0"),
+        op("+"),
+        num(level.sigma, 1, 3, Symbol::Noise),
+        sym(" ε", Symbol::Noise),
+    ]);
+    let spoken = format!("at t {timestep}: {:.3} x 0 plus {:.3} epsilon", level.alpha, level.sigma);
+    equation(ui, theme, &live, 23.0, &spoken);
+    readouts(cx, ui, level);
+    ui.add_space(theme.px(10.0));
+    let text = match cx.work.forward_reverse.space {
+        Space::Pixels => {
+            "Every pixel fades to mid grey while noise takes its place. The two shares always add up to the same variance, so any \
+             timestep can be reached in one stroke. The right picture is the model's guess at what is left, made from the latents \
+             noised to the same t."
+        }
+        Space::Latents => {
+            "The model never sees pixels: noise goes into the four latent channels of the autoencoder. Decoding the noisy latents \
+             shows what they mean as a picture. The right one is the model's guess at the clean latents."
+        }
+    };
+    paragraph(ui, theme, text);
+}
+
+fn chain(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
+    let theme = cx.theme;
+    heading(cx, ui, "Forward: step by step");
+    let beta = cx.session.levels.beta(timestep);
+    let before = || sym(" x", Symbol::Plain).sub("t−1");
+    let beta_t = || sym("β", Symbol::Noise).sub("t");
+    let formula = row([
+        x_t(),
+        op("="),
+        row([word("1 − ", Symbol::Plain), beta_t()]).sqrt(),
+        before(),
+        op("+"),
+        beta_t().sqrt(),
+        sym(" ε", Symbol::Noise).sub("t"),
+    ]);
+    equation(ui, theme, &formula, 23.0, "x t equals root of 1 minus beta t times x t minus 1 plus root beta t times epsilon t");
+    let live = row([
+        x_t(),
+        op("="),
+        num((1.0 - beta).sqrt(), 1, 4, Symbol::Plain),
+        before(),
+        op("+"),
+        num(beta.sqrt(), 1, 4, Symbol::Noise),
+        sym(" ε", Symbol::Noise).sub("t"),
+    ]);
+    equation(ui, theme, &live, 23.0, &format!("at t {timestep}: beta is {beta:.5}"));
+    readouts(cx, ui, cx.session.levels.level(timestep));
+    ui.add_space(theme.px(10.0));
+    paragraph(
+        ui,
+        theme,
+        "Each step shrinks the picture a little and adds a little fresh noise. After many steps nothing of it is left, and the \
+         distribution at each t is the same as that of the closed form: only the particular noise differs.",
+    );
+}
+
+fn reverse(cx: &mut LabContext<'_>, ui: &mut Ui) {
+    let theme = cx.theme;
+    heading(cx, ui, "Reverse: a picture comes out");
+    let frame = cx.session.reverse.at(cx.clock.position()).cloned();
+    let level = frame
+        .as_ref()
+        .map_or_else(|| cx.session.levels.level(cx.clock.timestep()), |f| Level { alpha: f.alpha, sigma: f.sigma });
+    let x0_hat = || sym("x", Symbol::Signal).hat().sub("0");
+    let eps = || sym(" ε", Symbol::Guided).tilde();
+    let formula = row([
+        x0_hat(),
+        op("="),
+        row([x_t(), op("−"), noise_root(), eps()]).over(signal_root()),
+    ]);
+    equation(ui, theme, &formula, 23.0, "x 0 hat equals x t minus root of 1 minus alpha bar t times guided epsilon, over root alpha bar t");
+    let live = row([
+        x0_hat(),
+        op("="),
+        row([x_t(), op("−"), num(level.sigma, 1, 3, Symbol::Noise), eps()]).over(num(level.alpha, 1, 3, Symbol::Signal)),
+    ]);
+    equation(ui, theme, &live, 23.0, &format!("alpha {:.3}, sigma {:.3}", level.alpha, level.sigma));
+    readouts(cx, ui, level);
+    ui.add_space(theme.px(10.0));
+    paragraph(
+        ui,
+        theme,
+        "From pure noise the model predicts which part is noise. Taking that part away gives a guess at the clean picture, \
+         vague at first. The sampler goes a small step towards it, and the model looks again.",
+    );
+}
+
+fn run_settings(cx: &mut LabContext<'_>, ui: &mut Ui) {
+    let theme = cx.theme;
+    section(ui, theme, "Reverse run");
+    let own_scale = cx.session.card.as_ref().map_or(5.0, |card| card.default_guidance);
+    let own = &mut cx.work.forward_reverse;
+    ui.horizontal(|ui| {
+        let label = ui.label("Sampler");
+        let current = SAMPLERS.iter().find(|s| s.id == own.sampler).map_or("", |s| s.label);
+        egui::ComboBox::from_id_salt("sampler")
+            .selected_text(current)
+            .show_ui(ui, |ui| {
+                for sampler in SAMPLERS {
+                    ui.selectable_value(&mut own.sampler, sampler.id.to_owned(), sampler.label).on_hover_text(sampler.paper);
+                }
+            })
+            .response
+            .labelled_by(label.id);
+    });
+    let mut steps = own.steps;
+    let response = ui.add(egui::Slider::new(&mut steps, 2..=100).logarithmic(true).text("steps"));
+    response.on_hover_text("Evaluations of the model. More steps, smaller strides.");
+    own.steps = steps;
+    let mut scale = own.guidance_scale.unwrap_or(own_scale);
+    let slider = egui::Slider::new(&mut scale, 0.0..=20.0).step_by(0.1).fixed_decimals(1).text("guidance w");
+    if ui.add(slider).on_hover_text("ε̃ = ε∅ + w (εc − ε∅). 1 is no guidance. See the third lab.").changed() {
+        own.guidance_scale = Some(scale);
+    }
+    for (slot, what) in [(Slot::Reverse, "Denoising"), (Slot::Forward, "Looking along the forward run")] {
+        if let Some((done, total)) = cx.session.progress(slot)
+            && progress(ui, theme, what, done, total)
+        {
+            cx.session.cancel(slot);
+        }
+    }
+    if (cx.session.reverse.is_stopped() || cx.session.forward.is_stopped())
+        && text_button(ui, theme, None, "Run again", "Starts the stopped run anew.").clicked()
+    {
+        cx.session.reverse.retry();
+        cx.session.forward.retry();
+    }
+}

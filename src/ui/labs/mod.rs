@@ -1,0 +1,99 @@
+//! The labs: one file each and one line in [`LABS`].
+
+pub mod forward_reverse;
+pub mod guidance;
+pub mod schedules;
+
+use super::clock::{Clock, Direction, Pace};
+use super::session::Session;
+use super::settings::Work;
+use super::theme::Theme;
+use super::widgets::icons::Icon;
+use super::widgets::textures::Textures;
+use egui::Ui;
+
+/// What a lab works with.
+pub struct LabContext<'a> {
+    /// The settings, which controls change.
+    pub work: &'a mut Work,
+    /// What was asked and answered.
+    pub session: &'a mut Session,
+    /// The one clock.
+    pub clock: &'a mut Clock,
+    /// Colours and measures.
+    pub theme: &'a Theme,
+    /// Tensors as textures.
+    pub textures: &'a mut Textures,
+    /// What the lab wants done that it cannot do itself.
+    pub wishes: &'a mut Vec<Wish>,
+    /// Seconds since the start.
+    pub now_secs: f64,
+}
+
+/// What a lab asks of the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Ask the person for a picture.
+    OpenPicture,
+}
+
+/// A lab: asks for what it needs, draws the middle and the right panel.
+pub trait Lab {
+    /// Asks the session for what is to be seen, and says how the clock may run.
+    fn logic(&mut self, cx: &mut LabContext<'_>) -> Pace;
+    /// The middle: pictures and plots.
+    fn main_ui(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui);
+    /// The right panel: the equation with live numbers, a few sentences, the lab's settings.
+    fn side_ui(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui);
+    /// Whether all that is to be seen is there.
+    fn is_settled(&self, cx: &LabContext<'_>) -> bool;
+}
+
+/// A lab's line in the table.
+pub struct LabInfo {
+    /// Its name in settings and file names.
+    pub id: &'static str,
+    /// Its name on screen.
+    pub label: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    /// Its icon in the rail.
+    pub icon: Icon,
+    /// Whether the negative prompt is shown.
+    pub negative: bool,
+    /// Which way the clock runs when it is photographed at rest, and where it stands.
+    pub pose: (Direction, f64),
+    /// Makes it.
+    pub make: fn() -> Box<dyn Lab>,
+}
+
+/// The labs, in the order of the rail.
+pub const LABS: &[LabInfo] = &[
+    LabInfo {
+        id: "forward-reverse",
+        label: "Forward and reverse",
+        about: "A picture dissolves into noise, and a picture comes back out of it.",
+        icon: Icon::ForwardReverse,
+        negative: false,
+        pose: (Direction::Forward, 380.0),
+        make: || Box::new(forward_reverse::ForwardReverse::default()),
+    },
+    LabInfo {
+        id: "schedules",
+        label: "Schedules",
+        about: "How fast the signal fades is a choice: four noise schedules under one playhead.",
+        icon: Icon::Schedules,
+        negative: false,
+        pose: (Direction::Forward, 500.0),
+        make: || Box::new(schedules::Schedules::default()),
+    },
+    LabInfo {
+        id: "guidance",
+        label: "Guidance",
+        about: "Two predictions, and how far to go beyond them: classifier-free guidance.",
+        icon: Icon::Guidance,
+        negative: true,
+        pose: (Direction::Reverse, 500.0),
+        make: || Box::new(guidance::Guidance::default()),
+    },
+];

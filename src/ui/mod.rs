@@ -1,0 +1,22 @@
+//! The window: labs, one clock, and the widgets they share.
+//!
+//! The ui thread never waits: it sends a [`Command`](crate::worker::protocol::Command), goes on drawing, and picks up
+//! [`Event`](crate::worker::protocol::Event)s when they come. It does no model work and opens no file. A lab is one file in
+//! `labs/` and one line in [`labs::LABS`]; colours are made in [`theme`] alone.
+
+mod app;
+mod chrome;
+mod clock;
+mod dialogs;
+pub mod labs;
+mod notices;
+mod session;
+mod settings;
+pub mod theme;
+pub mod widgets;
+
+pub use app::{App, Options, SETTINGS_KEY};
+pub use clock::{Clock, Direction};
+pub use session::{Backend, Run, Session};
+pub use settings::{Settings, Work};
+pub use theme::ThemeChoice;

@@ -1,0 +1,414 @@
+//! What has been asked of the worker and what has come back: the labs read it, and ask through it.
+
+use super::notices::{Notices, Tone};
+use crate::diffusion::{Level, ScheduleInfo};
+use crate::host::HostTensor;
+use crate::worker::protocol::{
+    Command, DeviceKind, Event, ForwardRequest, Frame, JobId, ModelCard, ModelSource, Picture, PictureSource, RunRequest, Slot, Tokens,
+};
+use std::sync::Arc;
+
+/// The worker as the window sees it. No call may block.
+pub trait Backend {
+    /// Sends a command; the id of the job that it became, or none where it is no job or could not be taken.
+    fn send(&mut self, command: Command) -> Option<JobId>;
+    /// At most `max` events, oldest first; those of jobs that were replaced are not among them.
+    fn poll(&mut self, max: usize) -> Vec<Event>;
+    /// Steps done and to do of the job that runs in a slot.
+    fn progress(&self, slot: Slot) -> Option<(usize, usize)>;
+    /// Whether any job runs or waits.
+    fn is_busy(&self) -> bool;
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct RunEnd {
+    /// The last latents.
+    pub latents: HostTensor,
+    /// The last latents decoded.
+    pub picture: HostTensor,
+    /// Wall time in milliseconds, measured.
+    pub elapsed_ms: f64,
+}
+
+/// A run that was asked for, and the frames of it (or of the one before, until the first new frame comes).
+#[derive(Debug, Clone)]
+pub struct Run<R> {
+    asked: Option<R>,
+    job: Option<JobId>,
+    running: bool,
+    begun: bool,
+    stopped: bool,
+    request: Option<R>,
+    frames: Vec<Arc<Frame>>,
+    end: Option<RunEnd>,
+    count: usize,
+}
+
+impl<R> Default for Run<R> {
+    fn default() -> Self {
+        Self { asked: None, job: None, running: false, begun: false, stopped: false, request: None, frames: Vec::new(), end: None, count: 0 }
+    }
+}
+
+impl<R: Clone + PartialEq> Run<R> {
+    /// The newest request.
+    pub fn asked(&self) -> Option<&R> {
+        self.asked.as_ref()
+    }
+
+    /// The request that the kept frames answer.
+    pub fn request(&self) -> Option<&R> {
+        self.request.as_ref()
+    }
+
+    /// The kept frames, by falling timestep.
+    pub fn frames(&self) -> &[Arc<Frame>] {
+        &self.frames
+    }
+
+    /// How the run of the kept frames ended, if it has.
+    pub fn end(&self) -> Option<&RunEnd> {
+        self.end.as_ref()
+    }
+
+    /// Whether the newest request is still being worked on.
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Whether the newest request was cancelled or failed.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether the kept frames answer the newest request.
+    pub fn is_current(&self) -> bool {
+        self.asked.is_some() && self.asked == self.request
+    }
+
+    /// How many frames the run has when complete.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The frame of a falling run at `timestep`: the last one visited before the level drops below it.
+    pub fn at(&self, timestep: f64) -> Option<&Arc<Frame>> {
+        let after = self.frames.partition_point(|f| f.timestep >= timestep - 0.5);
+        self.frames.get(after.saturating_sub(1))
+    }
+
+    /// The frame whose timestep is nearest.
+    pub fn nearest(&self, timestep: f64) -> Option<&Arc<Frame>> {
+        self.frames.iter().min_by(|a, b| (a.timestep - timestep).abs().total_cmp(&(b.timestep - timestep).abs()))
+    }
+
+    fn sent(&mut self, request: R, job: JobId) {
+        (self.asked, self.job) = (Some(request), Some(job));
+        (self.running, self.begun, self.stopped) = (true, false, false);
+    }
+
+    fn begin(&mut self) {
+        if !self.begun {
+            self.begun = true;
+            self.frames.clear();
+            self.end = None;
+            self.request.clone_from(&self.asked);
+        }
+    }
+
+    fn frame(&mut self, job: JobId, frame: Arc<Frame>) {
+        if self.job == Some(job) {
+            self.begin();
+            self.count = frame.count;
+            let at = self.frames.partition_point(|f| f.timestep > frame.timestep);
+            match self.frames.get_mut(at) {
+                Some(same) if (same.timestep - frame.timestep).abs() < 1e-9 => *same = frame,
+                _ => self.frames.insert(at, frame),
+            }
+        }
+    }
+
+    fn done(&mut self, job: JobId, end: Option<RunEnd>) {
+        if self.job == Some(job) {
+            self.begin();
+            self.running = false;
+            self.end = end;
+        }
+    }
+
+    fn stop(&mut self, job: JobId) {
+        if self.job == Some(job) {
+            self.running = false;
+            self.stopped = true;
+        }
+    }
+
+    /// Forgets that the newest request was stopped, so that it is asked again.
+    pub fn retry(&mut self) {
+        if self.stopped {
+            self.asked = None;
+            self.stopped = false;
+        }
+    }
+}
+
+/// Where the model stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelState {
+    /// Being opened.
+    Opening,
+    /// Ready.
+    Ready,
+    /// Could not be opened; the message.
+    Failed(String),
+}
+
+/// The noise levels in use: the model's, once it is open.
+#[derive(Debug, Clone)]
+pub struct Levels {
+    alphas_cumprod: Arc<[f64]>,
+}
+
+impl Levels {
+    /// The level of a training timestep (clamped to the last).
+    pub fn level(&self, timestep: usize) -> Level {
+        Level::from_alpha_bar(self.alphas_cumprod[timestep.min(self.alphas_cumprod.len() - 1)].clamp(0.0, 1.0))
+    }
+
+    /// `beta_t = 1 - alpha_bar_t / alpha_bar_{t-1}`, with `alpha_bar_{-1} = 1`.
+    pub fn beta(&self, timestep: usize) -> f64 {
+        let here = self.alphas_cumprod[timestep.min(self.alphas_cumprod.len() - 1)];
+        let before = if timestep == 0 { 1.0 } else { self.alphas_cumprod[timestep.min(self.alphas_cumprod.len()) - 1] };
+        (1.0 - here / before).clamp(0.0, 1.0)
+    }
+
+    /// Number of training timesteps.
+    pub fn count(&self) -> usize {
+        self.alphas_cumprod.len()
+    }
+}
+
+/// Everything asked and answered.
+pub struct Session {
+    backend: Box<dyn Backend>,
+    /// What the model is, once it is open.
+    pub card: Option<Arc<ModelCard>>,
+    /// Where the model stands.
+    pub model: ModelState,
+    /// Its noise levels; the cosine schedule until it is open.
+    pub levels: Levels,
+    /// The picture in use.
+    pub picture: Option<Arc<Picture>>,
+    wanted_scene: Option<u64>,
+    picture_job: Option<JobId>,
+    /// The forward run of the first lab.
+    pub forward: Run<ForwardRequest>,
+    /// The reverse run of the first lab.
+    pub reverse: Run<RunRequest>,
+    /// The run behind the guidance slider.
+    pub guidance: Run<RunRequest>,
+    probe: Option<(JobId, HostTensor)>,
+    decoded: Option<(HostTensor, HostTensor)>,
+    /// How the model reads the prompts.
+    pub tokens: Option<(Tokens, Tokens)>,
+    tokenized: Option<(String, String)>,
+    /// The prompt as it stands once the person has stopped typing.
+    pub prompt: String,
+    /// The negative prompt, likewise.
+    pub negative: String,
+    /// Messages to the person.
+    pub notices: Notices,
+}
+
+impl Session {
+    /// A session that begins by opening a model.
+    pub fn new(backend: Box<dyn Backend>, source: ModelSource, device: DeviceKind) -> Self {
+        let cosine = ScheduleInfo::find("squaredcos_cap_v2").and_then(|info| info.build(&[], 1000).ok());
+        let alphas_cumprod = cosine.map_or_else(|| [0.9999, 1e-4].into(), |schedule| schedule.alphas_cumprod().into());
+        let mut session = Self {
+            backend,
+            card: None,
+            model: ModelState::Opening,
+            levels: Levels { alphas_cumprod },
+            picture: None,
+            wanted_scene: None,
+            picture_job: None,
+            forward: Run::default(),
+            reverse: Run::default(),
+            guidance: Run::default(),
+            probe: None,
+            decoded: None,
+            tokens: None,
+            tokenized: None,
+            prompt: String::new(),
+            negative: String::new(),
+            notices: Notices::default(),
+        };
+        session.backend.send(Command::OpenModel { source, device });
+        session
+    }
+
+    /// Takes in what the worker has answered. Returns whether anything came.
+    pub fn poll(&mut self) -> bool {
+        let events = self.backend.poll(256);
+        let any = !events.is_empty();
+        events.into_iter().for_each(|event| self.take(event));
+        any
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Started { .. } => {}
+            Event::ModelReady { card, alphas_cumprod, .. } => {
+                if alphas_cumprod.len() >= 2 {
+                    self.levels = Levels { alphas_cumprod };
+                }
+                self.card = Some(card);
+                self.model = ModelState::Ready;
+            }
+            Event::PictureReady { job, picture } => {
+                if self.picture_job.is_none_or(|mine| mine == job) {
+                    self.picture_job = None;
+                    self.picture = Some(picture);
+                }
+            }
+            Event::Frame { job, slot, frame } => match slot {
+                Slot::Forward => self.forward.frame(job, frame),
+                Slot::Reverse => self.reverse.frame(job, frame),
+                Slot::Guidance => self.guidance.frame(job, frame),
+                _ => {}
+            },
+            Event::RunDone { job, slot, latents, picture, elapsed_ms } => {
+                let end = Some(RunEnd { latents, picture, elapsed_ms });
+                match slot {
+                    Slot::Forward => self.forward.done(job, end),
+                    Slot::Reverse => self.reverse.done(job, end),
+                    Slot::Guidance => self.guidance.done(job, end),
+                    _ => {}
+                }
+            }
+            Event::Decoded { job, picture } => {
+                if let Some((_, latents)) = self.probe.take_if(|(mine, _)| *mine == job) {
+                    self.decoded = Some((latents, picture));
+                }
+            }
+            Event::Tokenized { prompt, negative } => self.tokens = Some((prompt, negative)),
+            Event::Saved { path, .. } => self.notices.push(Tone::Done, format!("Saved to {}", path.display())),
+            Event::Cancelled { job, slot } => self.stopped(job, slot),
+            Event::Failed { job, slot, message } => {
+                if slot == Slot::Model {
+                    self.model = ModelState::Failed(message.clone());
+                }
+                self.stopped(job, slot);
+                self.notices.push(Tone::Failure, message);
+            }
+        }
+    }
+
+    fn stopped(&mut self, job: JobId, slot: Slot) {
+        match slot {
+            Slot::Forward => self.forward.stop(job),
+            Slot::Reverse => self.reverse.stop(job),
+            Slot::Guidance => self.guidance.stop(job),
+            Slot::Picture if self.picture_job == Some(job) => self.picture_job = None,
+            Slot::Probe => drop(self.probe.take_if(|(mine, _)| *mine == job)),
+            _ => {}
+        }
+    }
+
+    /// Asks for the scene of a seed, once.
+    pub fn want_scene(&mut self, seed: u64) {
+        if self.wanted_scene != Some(seed) {
+            let job = self.backend.send(Command::OpenPicture(PictureSource::Scene { seed }));
+            if job.is_some() {
+                (self.wanted_scene, self.picture_job) = (Some(seed), job);
+            }
+        }
+    }
+
+    /// Opens a picture of the person's; it stays until another scene is asked for.
+    pub fn open_picture(&mut self, source: PictureSource) {
+        let job = self.backend.send(Command::OpenPicture(source));
+        if job.is_some() {
+            self.picture_job = job;
+        } else {
+            self.notices.push(Tone::Failure, "The picture could not be opened: too much is waiting. Try again.");
+        }
+    }
+
+    /// Whether a picture is on its way.
+    pub fn picture_is_coming(&self) -> bool {
+        self.picture_job.is_some()
+    }
+
+    /// Asks for a forward run unless it is the one asked for last.
+    pub fn ask_forward(&mut self, request: ForwardRequest) {
+        if self.forward.asked.as_ref() != Some(&request)
+            && let Some(job) = self.backend.send(Command::Forward(request.clone()))
+        {
+            self.forward.sent(request, job);
+        }
+    }
+
+    /// Asks for a reverse run in [`Slot::Reverse`] or [`Slot::Guidance`] unless it is the one asked for last.
+    pub fn ask_reverse(&mut self, slot: Slot, request: RunRequest) {
+        let run = if slot == Slot::Guidance { &mut self.guidance } else { &mut self.reverse };
+        if run.asked.as_ref() != Some(&request)
+            && let Some(job) = self.backend.send(Command::Reverse(slot, request.clone()))
+        {
+            run.sent(request, job);
+        }
+    }
+
+    /// Asks for latents to be decoded unless they are decoded or on their way.
+    pub fn ask_decode(&mut self, latents: &HostTensor) {
+        let same = |other: &HostTensor| std::ptr::eq(other.data(), latents.data());
+        if self.probe.as_ref().is_some_and(|(_, l)| same(l)) || self.decoded(latents).is_some() {
+            return;
+        }
+        if let Some(job) = self.backend.send(Command::Decode(latents.clone())) {
+            self.probe = Some((job, latents.clone()));
+        }
+    }
+
+    /// These latents decoded, if that was asked for last and has come.
+    pub fn decoded(&self, latents: &HostTensor) -> Option<&HostTensor> {
+        self.decoded.as_ref().filter(|(l, _)| std::ptr::eq(l.data(), latents.data())).map(|(_, picture)| picture)
+    }
+
+    /// Asks how the model reads the prompts, once for each pair.
+    pub fn ask_tokens(&mut self, prompt: &str, negative: &str) {
+        let pair = (prompt.to_owned(), negative.to_owned());
+        if self.model == ModelState::Ready && self.tokenized.as_ref() != Some(&pair) {
+            self.backend.send(Command::Tokenize { prompt: pair.0.clone(), negative: pair.1.clone() });
+            self.tokenized = Some(pair);
+        }
+    }
+
+    /// Stops the work of a slot; what is computed stays.
+    pub fn cancel(&mut self, slot: Slot) {
+        self.backend.send(Command::Cancel(slot));
+    }
+
+    /// Writes a screenshot.
+    pub fn save_png(&mut self, path: std::path::PathBuf, image: &egui::ColorImage) {
+        let rgba: Arc<[u8]> = image.as_raw().into();
+        let command = Command::SavePng { path, width: image.width() as u32, height: image.height() as u32, rgba };
+        if self.backend.send(command).is_none() {
+            self.notices.push(Tone::Failure, "The picture could not be saved: too much is waiting. Try again.");
+        }
+    }
+
+    /// Steps done and to do of the job in a slot.
+    pub fn progress(&self, slot: Slot) -> Option<(usize, usize)> {
+        self.backend.progress(slot)
+    }
+
+    /// Whether anything is being computed or is on its way.
+    pub fn is_busy(&self) -> bool {
+        let opening = self.model == ModelState::Opening;
+        let runs = self.forward.running || self.reverse.running || self.guidance.running;
+        opening || runs || self.picture_job.is_some() || self.probe.is_some() || self.backend.is_busy()
+    }
+}

@@ -1,0 +1,454 @@
+//! Colours, type and measures: the one place where colours are made.
+//!
+//! Colour means something here: each symbol of the mathematics (signal, noise, conditional, unconditional, guided) has one
+//! colour everywhere, and the chrome is neutral so that nothing competes with it. Text meets WCAG 2.1 contrast AA (4.5:1) on
+//! every surface it is set on, which a test measures.
+
+use egui::{Color32, CornerRadius, FontData, FontDefinitions, FontFamily, FontId, Margin, Shadow, Stroke, TextStyle, Vec2};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Dark for the screen, light for bright rooms and print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ThemeChoice {
+    /// Light on dark.
+    #[default]
+    Dark,
+    /// Dark on light.
+    Light,
+}
+
+impl ThemeChoice {
+    /// All choices.
+    pub const ALL: [Self; 2] = [Self::Dark, Self::Light];
+
+    /// Name on screen.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Dark => "Dark",
+            Self::Light => "Light",
+        }
+    }
+
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Dark => Self::Light,
+            Self::Light => Self::Dark,
+        }
+    }
+}
+
+/// What a symbol stands for; decides its colour in equations, plots, sliders and captions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Symbol {
+    /// No role of its own: operators, x_t.
+    Plain,
+    /// Numbers and remarks that stand back.
+    Quiet,
+    /// The clean picture x0 and its share.
+    Signal,
+    /// The noise eps and its share.
+    Noise,
+    /// The prediction under the prompt.
+    Conditional,
+    /// The prediction without (or against) the prompt.
+    Unconditional,
+    /// The guided combination.
+    Guided,
+}
+
+/// The colours of one theme.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Palette {
+    /// Behind the pictures.
+    pub ground: Color32,
+    /// Bars and panels.
+    pub panel: Color32,
+    /// Controls at rest.
+    pub raised: Color32,
+    /// Controls under the pointer.
+    pub hover: Color32,
+    /// Hairlines.
+    pub line: Color32,
+    /// Text and symbols without a role.
+    pub text: Color32,
+    /// Captions and secondary text.
+    pub dim: Color32,
+    /// What is chosen or primary.
+    pub accent: Color32,
+    /// Text on `accent`.
+    pub on_accent: Color32,
+    /// Failures.
+    pub danger: Color32,
+    signal: Color32,
+    noise: Color32,
+    conditional: Color32,
+    unconditional: Color32,
+    guided: Color32,
+    /// One hue for each noise schedule.
+    pub schedules: [Color32; 4],
+    /// Diverging scale: most negative, negative, zero, positive, most positive.
+    diverging: [[f32; 3]; 5],
+    shade: Color32,
+}
+
+const DARK: Palette = Palette {
+    ground: Color32::from_rgb(11, 13, 17),
+    panel: Color32::from_rgb(18, 21, 27),
+    raised: Color32::from_rgb(31, 36, 44),
+    hover: Color32::from_rgb(43, 50, 61),
+    line: Color32::from_rgb(42, 48, 58),
+    text: Color32::from_rgb(237, 240, 245),
+    dim: Color32::from_rgb(160, 171, 186),
+    accent: Color32::from_rgb(237, 240, 245),
+    on_accent: Color32::from_rgb(15, 18, 23),
+    danger: Color32::from_rgb(255, 128, 118),
+    signal: Color32::from_rgb(250, 190, 78),
+    noise: Color32::from_rgb(104, 172, 255),
+    conditional: Color32::from_rgb(92, 214, 150),
+    unconditional: Color32::from_rgb(190, 160, 255),
+    guided: Color32::from_rgb(255, 132, 148),
+    schedules: [
+        Color32::from_rgb(150, 168, 192),
+        Color32::from_rgb(226, 142, 220),
+        Color32::from_rgb(86, 208, 200),
+        Color32::from_rgb(200, 212, 96),
+    ],
+    diverging: [[0.55, 0.80, 1.0], [0.16, 0.42, 0.78], [0.075, 0.085, 0.105], [0.80, 0.36, 0.10], [1.0, 0.80, 0.52]],
+    shade: Color32::from_black_alpha(150),
+};
+
+const LIGHT: Palette = Palette {
+    ground: Color32::from_rgb(243, 244, 246),
+    panel: Color32::from_rgb(255, 255, 255),
+    raised: Color32::from_rgb(233, 235, 239),
+    hover: Color32::from_rgb(221, 225, 231),
+    line: Color32::from_rgb(211, 215, 222),
+    text: Color32::from_rgb(20, 24, 31),
+    dim: Color32::from_rgb(82, 91, 105),
+    accent: Color32::from_rgb(28, 33, 42),
+    on_accent: Color32::from_rgb(255, 255, 255),
+    danger: Color32::from_rgb(180, 32, 32),
+    signal: Color32::from_rgb(148, 86, 0),
+    noise: Color32::from_rgb(22, 92, 190),
+    conditional: Color32::from_rgb(8, 112, 66),
+    unconditional: Color32::from_rgb(108, 66, 190),
+    guided: Color32::from_rgb(190, 30, 68),
+    schedules: [
+        Color32::from_rgb(84, 98, 120),
+        Color32::from_rgb(158, 46, 150),
+        Color32::from_rgb(0, 112, 112),
+        Color32::from_rgb(104, 108, 0),
+    ],
+    diverging: [[0.02, 0.19, 0.42], [0.30, 0.58, 0.82], [0.97, 0.97, 0.97], [0.93, 0.56, 0.32], [0.48, 0.12, 0.02]],
+    shade: Color32::from_black_alpha(40),
+};
+
+impl Palette {
+    /// The palette of a theme.
+    pub const fn of(choice: ThemeChoice) -> &'static Self {
+        match choice {
+            ThemeChoice::Dark => &DARK,
+            ThemeChoice::Light => &LIGHT,
+        }
+    }
+
+    /// The colour of a symbol.
+    pub const fn symbol(&self, symbol: Symbol) -> Color32 {
+        match symbol {
+            Symbol::Plain => self.text,
+            Symbol::Quiet => self.dim,
+            Symbol::Signal => self.signal,
+            Symbol::Noise => self.noise,
+            Symbol::Conditional => self.conditional,
+            Symbol::Unconditional => self.unconditional,
+            Symbol::Guided => self.guided,
+        }
+    }
+
+    /// The diverging scale at `value` in -1..1 (clamped): blue below zero, the ground at zero, orange above.
+    /// Not-a-number is shown as the failure colour, never hidden.
+    pub fn diverging(&self, value: f32) -> Color32 {
+        if value.is_nan() {
+            return self.danger;
+        }
+        let position = (value.clamp(-1.0, 1.0) + 1.0) * 2.0;
+        let low = (position.floor() as usize).min(3);
+        let share = position - low as f32;
+        let [a, b] = [self.diverging[low], self.diverging[low + 1]];
+        let channel = |i: usize| ((a[i] + (b[i] - a[i]) * share) * 255.0).round() as u8;
+        Color32::from_rgb(channel(0), channel(1), channel(2))
+    }
+
+    /// `a` and `b` mixed, `share` of `b`.
+    pub fn mix(a: Color32, b: Color32, share: f32) -> Color32 {
+        let share = share.clamp(0.0, 1.0);
+        let channel = |x: u8, y: u8| (f32::from(x) + (f32::from(y) - f32::from(x)) * share).round() as u8;
+        Color32::from_rgb(channel(a.r(), b.r()), channel(a.g(), b.g()), channel(a.b(), b.b()))
+    }
+
+    /// `color` at a share of its opacity.
+    pub fn faint(color: Color32, opacity: f32) -> Color32 {
+        color.gamma_multiply(opacity)
+    }
+}
+
+/// Multiplies a texture by one: shows it as it is.
+pub const UNTINTED: Color32 = Color32::WHITE;
+
+/// Opaque grey-level or colour pixel of a picture, each channel in 0..1 (clamped).
+pub fn pixel(r: f32, g: f32, b: f32) -> Color32 {
+    let byte = |v: f32| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
+    Color32::from_rgb(byte(r), byte(g), byte(b))
+}
+
+/// Weight of the one typeface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Running text.
+    Regular,
+    /// Controls and numbers.
+    Medium,
+    /// Headings.
+    SemiBold,
+    /// Symbols in equations.
+    Italic,
+}
+
+const FACES: [(&str, &[u8]); 4] = [
+    ("regular", include_bytes!("../../assets/fonts/InterTabular-Regular.otf")),
+    ("medium", include_bytes!("../../assets/fonts/InterTabular-Medium.otf")),
+    ("semibold", include_bytes!("../../assets/fonts/InterTabular-SemiBold.otf")),
+    ("italic", include_bytes!("../../assets/fonts/InterTabular-Italic.otf")),
+];
+
+impl Weight {
+    fn family(self) -> FontFamily {
+        match self {
+            Self::Regular => FontFamily::Proportional,
+            Self::Medium => FontFamily::Name("medium".into()),
+            Self::SemiBold => FontFamily::Name("semibold".into()),
+            Self::Italic => FontFamily::Name("italic".into()),
+        }
+    }
+}
+
+/// Registers the typeface; egui's own fonts stay behind it for glyphs that it lacks.
+pub fn install_fonts(ctx: &egui::Context) {
+    let mut fonts = FontDefinitions::default();
+    let fallback = fonts.families.get(&FontFamily::Proportional).cloned().unwrap_or_default();
+    for (name, bytes) in FACES {
+        fonts.font_data.insert(name.to_owned(), Arc::new(FontData::from_static(bytes)));
+        let family = if name == "regular" { FontFamily::Proportional } else { FontFamily::Name(name.into()) };
+        let mut chain = vec![name.to_owned()];
+        chain.extend(fallback.iter().cloned());
+        fonts.families.insert(family, chain);
+    }
+    if let Some(chain) = fonts.families.get_mut(&FontFamily::Monospace) {
+        chain.insert(0, "regular".to_owned());
+    }
+    ctx.set_fonts(fonts);
+}
+
+/// A palette and a scale: everything a widget needs to look right.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Theme {
+    /// Dark or light.
+    pub choice: ThemeChoice,
+    /// Size of one design unit in points; grows with the window.
+    pub scale: f32,
+}
+
+impl Theme {
+    /// The theme for a window of `size` points. The design is drawn at 1400 x 860 and scales from 0.84 to 3.
+    pub fn for_window(choice: ThemeChoice, size: Vec2) -> Self {
+        let raw = (size.x / 1400.0).min(size.y / 860.0);
+        Self { choice, scale: ((raw * 50.0).round() / 50.0).clamp(0.84, 3.0) }
+    }
+
+    /// Its colours.
+    pub const fn palette(&self) -> &'static Palette {
+        Palette::of(self.choice)
+    }
+
+    /// `units` of the design in points, on whole points.
+    pub fn px(&self, units: f32) -> f32 {
+        (units * self.scale).round().max(units.signum())
+    }
+
+    /// A font of `size` design units.
+    pub fn font(&self, weight: Weight, size: f32) -> FontId {
+        FontId::new((size * self.scale * 4.0).round() / 4.0, weight.family())
+    }
+
+    /// Running text.
+    pub fn body(&self) -> FontId {
+        self.font(Weight::Regular, 15.0)
+    }
+
+    /// Captions.
+    pub fn small(&self) -> FontId {
+        self.font(Weight::Regular, 13.0)
+    }
+
+    /// Rounded corners of controls.
+    pub fn radius(&self) -> CornerRadius {
+        CornerRadius::same(self.px(7.0).min(255.0) as u8)
+    }
+
+    /// A hairline.
+    pub fn hairline(&self) -> Stroke {
+        Stroke::new(1.0, self.palette().line)
+    }
+
+    /// A margin of `units` all round.
+    pub fn margin(&self, units: f32) -> Margin {
+        Margin::same(self.px(units).min(127.0) as i8)
+    }
+
+    /// A margin of `x` at the sides and `y` above and below.
+    pub fn margin_xy(&self, x: f32, y: f32) -> Margin {
+        Margin::symmetric(self.px(x).min(127.0) as i8, self.px(y).min(127.0) as i8)
+    }
+
+    /// The egui style that follows from this theme.
+    pub fn style(&self) -> egui::Style {
+        let p = self.palette();
+        let mut style = egui::Style {
+            text_styles: [
+                (TextStyle::Small, self.small()),
+                (TextStyle::Body, self.body()),
+                (TextStyle::Button, self.font(Weight::Medium, 14.0)),
+                (TextStyle::Heading, self.font(Weight::SemiBold, 21.0)),
+                (TextStyle::Monospace, self.body()),
+            ]
+            .into(),
+            animation_time: 0.12,
+            ..Default::default()
+        };
+        style.spacing.item_spacing = Vec2::new(self.px(8.0), self.px(7.0));
+        style.spacing.button_padding = Vec2::new(self.px(11.0), self.px(6.0));
+        style.spacing.interact_size = Vec2::new(self.px(34.0), self.px(32.0));
+        style.spacing.slider_width = self.px(160.0);
+        style.spacing.slider_rail_height = self.px(5.0);
+        style.spacing.icon_width = self.px(18.0);
+        style.spacing.icon_width_inner = self.px(10.0);
+        style.spacing.combo_width = self.px(120.0);
+        style.spacing.tooltip_width = self.px(340.0);
+        style.spacing.menu_margin = self.margin(8.0);
+        style.spacing.window_margin = self.margin(12.0);
+        style.interaction.selectable_labels = false;
+        style.interaction.tooltip_delay = 0.35;
+
+        let mut v = if self.choice == ThemeChoice::Dark { egui::Visuals::dark() } else { egui::Visuals::light() };
+        v.panel_fill = p.panel;
+        v.window_fill = p.panel;
+        v.extreme_bg_color = p.ground;
+        v.faint_bg_color = p.raised;
+        v.code_bg_color = p.raised;
+        v.text_edit_bg_color = Some(p.raised);
+        v.window_stroke = self.hairline();
+        v.window_corner_radius = self.radius();
+        v.menu_corner_radius = self.radius();
+        v.hyperlink_color = p.text;
+        v.weak_text_color = Some(p.dim);
+        v.warn_fg_color = p.danger;
+        v.error_fg_color = p.danger;
+        v.selection.bg_fill = Palette::mix(p.raised, p.accent, 0.28);
+        v.selection.stroke = Stroke::new(1.5, p.text);
+        v.text_cursor.stroke = Stroke::new(2.0, p.accent);
+        v.text_cursor.blink = false;
+        v.slider_trailing_fill = true;
+        v.handle_shape = egui::style::HandleShape::Circle;
+        let shadow = Shadow { offset: [0, self.px(4.0) as i8], blur: self.px(16.0).min(255.0) as u8, spread: 0, color: p.shade };
+        v.popup_shadow = shadow;
+        v.window_shadow = shadow;
+        let widgets = &mut v.widgets;
+        for (w, fill, stroke, ink) in [
+            (&mut widgets.noninteractive, p.panel, self.hairline(), p.text),
+            (&mut widgets.inactive, p.raised, Stroke::NONE, p.text),
+            (&mut widgets.hovered, p.hover, Stroke::NONE, p.text),
+            (&mut widgets.active, p.hover, Stroke::new(1.0, p.dim), p.text),
+            (&mut widgets.open, p.hover, Stroke::NONE, p.text),
+        ] {
+            w.bg_fill = fill;
+            w.weak_bg_fill = fill;
+            w.bg_stroke = stroke;
+            w.fg_stroke = Stroke::new(1.0, ink);
+            w.corner_radius = self.radius();
+            w.expansion = 0.0;
+        }
+        style.visuals = v;
+        style
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn luminance(c: Color32) -> f64 {
+        let f = |v: u8| {
+            let v = f64::from(v) / 255.0;
+            if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * f(c.r()) + 0.7152 * f(c.g()) + 0.0722 * f(c.b())
+    }
+
+    fn contrast(a: Color32, b: Color32) -> f64 {
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn text_and_symbols_are_legible_on_every_surface() {
+        use Symbol::{Conditional, Guided, Noise, Plain, Quiet, Signal, Unconditional};
+        for choice in ThemeChoice::ALL {
+            let p = Palette::of(choice);
+            for surface in [p.ground, p.panel, p.raised] {
+                for symbol in [Plain, Quiet, Signal, Noise, Conditional, Unconditional, Guided] {
+                    let ratio = contrast(p.symbol(symbol), surface);
+                    assert!(ratio >= 4.5, "{choice:?} {symbol:?} on {surface:?}: {ratio:.2}");
+                }
+                for hue in p.schedules {
+                    assert!(contrast(hue, surface) >= 4.5, "{choice:?} {hue:?} on {surface:?}: {:.2}", contrast(hue, surface));
+                }
+                assert!(contrast(p.danger, surface) >= 4.5, "{choice:?} danger on {surface:?}");
+            }
+            assert!(contrast(p.on_accent, p.accent) >= 4.5);
+        }
+    }
+
+    #[test]
+    fn digits_are_tabular_and_the_glyphs_are_there() {
+        let ctx = egui::Context::default();
+        install_fonts(&ctx);
+        let mut out = ctx.run_ui(egui::RawInput::default(), |ui| {
+            for weight in [Weight::Regular, Weight::Medium, Weight::SemiBold, Weight::Italic] {
+                let font = FontId::new(64.0, weight.family());
+                ui.fonts_mut(|fonts| {
+                    let widths: Vec<f32> = "0123456789".chars().map(|c| fonts.glyph_width(&font, c)).collect();
+                    assert!(widths.iter().all(|w| (w - widths[0]).abs() < 1e-3), "{weight:?}: {widths:?}");
+                    for c in "αβεσθᾱ√·−×≈→←…∅‖°≤≥ωΔ∞".chars() {
+                        assert!(fonts.has_glyph(&font, c), "{weight:?} lacks {c}");
+                    }
+                });
+            }
+        });
+        out.textures_delta.clear();
+    }
+
+    #[test]
+    fn the_diverging_scale_is_centred_and_shows_not_a_number() {
+        for choice in ThemeChoice::ALL {
+            let p = Palette::of(choice);
+            assert_eq!(p.diverging(f32::NAN), p.danger);
+            assert_eq!(p.diverging(-7.0), p.diverging(-1.0));
+            assert!(p.diverging(0.8).r() > p.diverging(0.8).b());
+            assert!(p.diverging(-0.8).b() > p.diverging(-0.8).r());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Widgets that the labs share. None of them knows of the worker; each takes plain values and a [`Theme`](super::theme::Theme).
+
+pub mod controls;
+pub mod icons;
+pub mod math;
+pub mod scrubber;
+pub mod textures;
+pub mod tile;
+pub mod track;

@@ -1,0 +1,190 @@
+//! One file per kind of job, and what all jobs have in common: they can be stopped, they can fail, and they never take the
+//! thread with them.
+
+mod decode;
+mod forward;
+mod open_model;
+mod open_picture;
+mod reverse;
+mod save_png;
+mod tokenize;
+
+use super::mailbox::{Job, Mailbox};
+use super::picture::PictureError;
+use super::protocol::{Command, Event};
+use crate::figure::FigureError;
+use crate::pipeline::{Pipeline, PipelineError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What the thread keeps from job to job.
+#[derive(Default)]
+pub(super) struct Room {
+    pipeline: Option<Pipeline>,
+    /// Why no model is open, after an attempt to open one.
+    failure: Option<String>,
+}
+
+impl Room {
+    fn pipeline(&self) -> Result<&Pipeline, JobError> {
+        self.pipeline.as_ref().ok_or_else(|| JobError::NoModel(self.failure.clone().unwrap_or_else(|| "none has been asked for yet".into())))
+    }
+}
+
+/// Why a job did not end well.
+#[derive(Debug, thiserror::Error)]
+enum JobError {
+    /// Not a failure: the job is not wanted any more.
+    #[error("stopped")]
+    Stopped,
+    #[error("no model is open ({0}); open a model folder, or start again with the built-in model")]
+    NoModel(String),
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    #[error(transparent)]
+    Figure(#[from] FigureError),
+    /// What was asked makes no sense.
+    #[error("{0}")]
+    Request(String),
+}
+
+/// A job at work: where it reports to and whether it is still wanted.
+struct Desk<'a> {
+    room: &'a Room,
+    mailbox: &'a Mailbox,
+    wake: &'a dyn Fn(),
+    job: &'a Job,
+}
+
+impl Desk<'_> {
+    /// Hands an answer over.
+    ///
+    /// # Errors
+    /// [`JobError::Stopped`] when nobody wants it any more.
+    fn answer(&self, event: Event) -> Result<(), JobError> {
+        if self.mailbox.answer(self.job, event) {
+            (self.wake)();
+            Ok(())
+        } else {
+            Err(JobError::Stopped)
+        }
+    }
+
+    /// Notes how far the job is.
+    fn progress(&self, done: usize, total: usize) {
+        self.mailbox.set_progress(self.job, done, total);
+        (self.wake)();
+    }
+
+    /// Called between two evaluations or decodings: serves what is short and waits, then goes on or stops.
+    ///
+    /// # Errors
+    /// [`JobError::Stopped`] when the job is not wanted any more.
+    fn breathe(&self) -> Result<(), JobError> {
+        while self.mailbox.is_wanted(self.job)
+            && let Some(short) = self.mailbox.take_short()
+        {
+            begin(self.mailbox, self.wake, &short);
+            let desk = Desk { job: &short, ..*self };
+            finish(self.mailbox, self.wake, &short, guarded(|| desk.work()));
+        }
+        if self.mailbox.is_wanted(self.job) { Ok(()) } else { Err(JobError::Stopped) }
+    }
+
+    /// Does the job, whichever it is; opening a model is apart, since it changes the room.
+    fn work(&self) -> Result<(), JobError> {
+        match &self.job.command {
+            Command::OpenPicture(source) => open_picture::run(self, source),
+            Command::Forward(request) => forward::run(self, request),
+            Command::Reverse(slot, request) => reverse::run(self, *slot, request),
+            Command::Decode(latents) => decode::run(self, latents),
+            Command::Tokenize { prompt, negative } => tokenize::run(self, prompt, negative),
+            Command::SavePng { path, width, height, rgba } => save_png::run(self, path, *width, *height, rgba),
+            Command::OpenModel { .. } | Command::Cancel(_) => Ok(()),
+        }
+    }
+}
+
+/// Does one job to its end, whatever happens in it.
+pub(super) fn serve(room: &mut Room, mailbox: &Mailbox, wake: &dyn Fn(), job: &Job) {
+    begin(mailbox, wake, job);
+    let result = if let Command::OpenModel { source, device } = &job.command {
+        guarded(|| open_model::run(room, mailbox, wake, job, source, *device))
+    } else {
+        let desk = Desk { room, mailbox, wake, job };
+        guarded(|| desk.work())
+    };
+    finish(mailbox, wake, job, result);
+}
+
+/// The begin of a job.
+fn begin(mailbox: &Mailbox, wake: &dyn Fn(), job: &Job) {
+    if let Some(slot) = job.command.slot()
+        && mailbox.answer(job, Event::Started { job: job.id, slot })
+    {
+        wake();
+    }
+}
+
+/// The end of a job: its last word, and its place free.
+fn finish(mailbox: &Mailbox, wake: &dyn Fn(), job: &Job, result: Result<(), JobError>) {
+    if let (Some(slot), Err(error)) = (job.command.slot(), result) {
+        let event = match error {
+            JobError::Stopped => Event::Cancelled { job: job.id, slot },
+            error => Event::Failed { job: job.id, slot, message: explain(&error) },
+        };
+        mailbox.last_word(event);
+    }
+    mailbox.finish(job);
+    wake();
+}
+
+/// Runs `work`; a panic in it becomes a failure with the panic's text.
+fn guarded(work: impl FnOnce() -> Result<(), JobError>) -> Result<(), JobError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        let text = text.unwrap_or("no reason was given");
+        Err(JobError::Request(format!("the program made a mistake here and stopped this piece of work ({text}); everything else goes on")))
+    })
+}
+
+/// An error with its causes, as one sentence.
+fn explain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_failure_that_says_so() {
+        let error = guarded(|| panic!("index 7 of 3")).unwrap_err();
+        assert!(error.to_string().contains("index 7 of 3"), "{error}");
+        let error = guarded(|| std::panic::panic_any(5)).unwrap_err();
+        assert!(error.to_string().contains("no reason was given"), "{error}");
+    }
+
+    #[test]
+    fn causes_stand_behind_what_they_caused_and_nothing_stands_twice() {
+        let cause = std::io::Error::other("the disk is on fire");
+        let error = JobError::from(FigureError::Write { path: "a.png".into(), source: cause });
+        assert_eq!(explain(&error), "cannot write a.png: the disk is on fire");
+    }
+
+    #[test]
+    fn without_a_model_the_message_says_what_to_do() {
+        let message = Room::default().pipeline().err().unwrap().to_string();
+        assert!(message.contains("no model is open") && message.contains("open a model folder"), "{message}");
+    }
+}

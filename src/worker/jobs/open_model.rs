@@ -1,0 +1,35 @@
+//! Opening a model. The one before it stays open until the new one is, and where the new one cannot be opened.
+
+use super::{JobError, Room, explain};
+use crate::pipeline::Pipeline;
+use crate::worker::mailbox::{Job, Mailbox};
+use crate::worker::protocol::{DeviceKind, Event, ModelSource};
+use std::sync::Arc;
+
+pub(super) fn run(
+    room: &mut Room,
+    mailbox: &Mailbox,
+    wake: &dyn Fn(),
+    job: &Job,
+    source: &ModelSource,
+    device: DeviceKind,
+) -> Result<(), JobError> {
+    let pipeline = match Pipeline::load(source, device) {
+        Ok(pipeline) => pipeline,
+        Err(error) => {
+            room.failure = Some(explain(&error));
+            return Err(error.into());
+        }
+    };
+    if !mailbox.is_wanted(job) {
+        return Err(JobError::Stopped);
+    }
+    let card = Arc::new(pipeline.card().clone());
+    let alphas_cumprod = Arc::from(pipeline.schedule().alphas_cumprod());
+    room.pipeline = Some(pipeline);
+    room.failure = None;
+    if mailbox.answer(job, Event::ModelReady { job: job.id, card, alphas_cumprod }) {
+        wake();
+    }
+    Ok(())
+}

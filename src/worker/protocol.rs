@@ -1,0 +1,292 @@
+//! What the window asks of the worker and what it gets back: plain data, never a device tensor.
+//!
+//! Commands go in by a bounded channel. Results that must arrive come out by a bounded channel; previews, of which only the
+//! newest matters, come through a latest-wins mailbox. Every event carries the id of the job that made it, so that a stale
+//! one can be dropped.
+
+use crate::host::HostTensor;
+pub use crate::pipeline::{DeviceKind, GenerateStep, ModelCard, ModelSource, Tokens};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Names one piece of work. Ids only grow, so a larger one is newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct JobId(pub u64);
+
+/// What a job is for. Within one slot a new job replaces the one before it, which is cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Slot {
+    /// Opening a model.
+    Model,
+    /// Opening or drawing a picture.
+    Picture,
+    /// The forward run of the first lab.
+    Forward,
+    /// The reverse run that the clock scrubs through.
+    Reverse,
+    /// The reverse run behind the guidance slider.
+    Guidance,
+    /// Decoding or predicting at one level, for what is under the pointer now.
+    Probe,
+    /// Writing a file.
+    Save,
+}
+
+impl Slot {
+    /// All slots.
+    pub const ALL: [Self; 7] = [Self::Model, Self::Picture, Self::Forward, Self::Reverse, Self::Guidance, Self::Probe, Self::Save];
+}
+
+/// Where a picture comes from.
+#[derive(Debug, Clone)]
+pub enum PictureSource {
+    /// A Littleworld scene drawn from this seed.
+    Scene {
+        /// Seed of the scene.
+        seed: u64,
+    },
+    /// A file of the user's.
+    File(PathBuf),
+    /// Bytes of an image file, dropped on the window.
+    Bytes {
+        /// What to call it in messages.
+        name: String,
+        /// The file's content.
+        bytes: Arc<[u8]>,
+    },
+    /// Decoded pixels, pasted: RGBA, 8 bits a channel.
+    Rgba {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// `width * height * 4` bytes.
+        bytes: Arc<[u8]>,
+    },
+}
+
+/// A picture ready for the labs.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    /// What to call it.
+    pub name: String,
+    /// What is on it, where that is known (a scene's caption), else empty.
+    pub caption: String,
+    /// The picture at the model's size, `[3, H, W]` in 0..1.
+    pub pixels: HostTensor,
+    /// Its scaled latents `[1, C, h, w]`.
+    pub latents: HostTensor,
+    /// The latents decoded again, `[3, H, W]` in 0..1: what the autoencoder keeps.
+    pub reconstruction: HostTensor,
+    /// Peak signal-to-noise ratio of the reconstruction in dB, measured.
+    pub reconstruction_psnr_db: f64,
+}
+
+/// A reverse run to make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRequest {
+    /// The positive prompt.
+    pub prompt: String,
+    /// The negative prompt; empty is the unconditional one.
+    pub negative: String,
+    /// Seed of the starting noise.
+    pub seed: u64,
+    /// Number of steps.
+    pub steps: usize,
+    /// Guidance scale w in `eps_uncond + w (eps_cond - eps_uncond)`.
+    pub guidance_scale: f64,
+    /// Id of the sampler in `diffusion::sampler::SAMPLERS`.
+    pub sampler: String,
+    /// Start from these latents noised to this timestep instead of from pure noise.
+    pub restore: Option<(HostTensor, usize)>,
+    /// Decode x_t and the predicted x0 of every step, not of the last alone.
+    pub decode_every_step: bool,
+}
+
+/// The closed-form forward run of a picture, decoded and answered by the model at each timestep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForwardRequest {
+    /// Scaled latents of the picture.
+    pub latents: HostTensor,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Timesteps to visit, in the order wanted.
+    pub timesteps: Vec<usize>,
+    /// Prompt under which the model predicts x0; may be empty.
+    pub prompt: String,
+    /// Negative prompt.
+    pub negative: String,
+    /// Guidance scale of that prediction.
+    pub guidance_scale: f64,
+}
+
+/// One moment of a forward or reverse run: everything the labs draw, already on the host.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// Position in its run, from 0.
+    pub index: usize,
+    /// Frames in the run.
+    pub count: usize,
+    /// The timestep (0 to 999).
+    pub timestep: f64,
+    /// Coefficient of x0 at this timestep.
+    pub alpha: f64,
+    /// Coefficient of the noise at this timestep.
+    pub sigma: f64,
+    /// Latents x_t `[1, C, h, w]`.
+    pub x: HostTensor,
+    /// Predicted clean latents.
+    pub x0: HostTensor,
+    /// The model's answer to the negative (or empty) prompt.
+    pub eps_uncond: HostTensor,
+    /// The model's answer to the prompt.
+    pub eps_cond: HostTensor,
+    /// The guided combination.
+    pub eps: HostTensor,
+    /// `x` decoded, `[3, H, W]` in 0..1, where asked for.
+    pub x_picture: Option<HostTensor>,
+    /// `x0` decoded, `[3, H, W]` in 0..1, where asked for.
+    pub x0_picture: Option<HostTensor>,
+}
+
+/// What the window asks for.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Open a model on a device; every other job waits for it.
+    OpenModel {
+        /// Which.
+        source: ModelSource,
+        /// Where.
+        device: DeviceKind,
+    },
+    /// Make a picture ready.
+    OpenPicture(PictureSource),
+    /// Make a forward run in slot [`Slot::Forward`].
+    Forward(ForwardRequest),
+    /// Make a reverse run in the given slot.
+    Reverse(Slot, RunRequest),
+    /// Decode latents; the newest wins.
+    Decode(HostTensor),
+    /// How the model's tokenizer sees these prompts.
+    Tokenize {
+        /// The positive prompt.
+        prompt: String,
+        /// The negative prompt.
+        negative: String,
+    },
+    /// Write 8-bit RGBA pixels as a PNG.
+    SavePng {
+        /// Where to.
+        path: PathBuf,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// `width * height * 4` bytes.
+        rgba: Arc<[u8]>,
+    },
+    /// Stop what a slot is doing and forget what it waits for.
+    Cancel(Slot),
+}
+
+impl Command {
+    /// The slot that the command's job lives in; `None` for a cancellation and for tokenizing, which takes no time.
+    pub fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::OpenModel { .. } => Some(Slot::Model),
+            Self::OpenPicture(_) => Some(Slot::Picture),
+            Self::Forward(_) => Some(Slot::Forward),
+            Self::Reverse(slot, _) => Some(*slot),
+            Self::Decode(_) => Some(Slot::Probe),
+            Self::SavePng { .. } => Some(Slot::Save),
+            Self::Tokenize { .. } | Self::Cancel(_) => None,
+        }
+    }
+}
+
+/// What the worker answers.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A job has begun.
+    Started {
+        /// Its id.
+        job: JobId,
+        /// Its slot.
+        slot: Slot,
+    },
+    /// A model is open.
+    ModelReady {
+        /// The job.
+        job: JobId,
+        /// What it is.
+        card: Arc<ModelCard>,
+        /// Its cumulative products of alpha, one per training timestep.
+        alphas_cumprod: Arc<[f64]>,
+    },
+    /// A picture is ready.
+    PictureReady {
+        /// The job.
+        job: JobId,
+        /// The picture.
+        picture: Arc<Picture>,
+    },
+    /// A frame of a run.
+    Frame {
+        /// The job.
+        job: JobId,
+        /// The slot.
+        slot: Slot,
+        /// The frame.
+        frame: Arc<Frame>,
+    },
+    /// A run is complete.
+    RunDone {
+        /// The job.
+        job: JobId,
+        /// The slot.
+        slot: Slot,
+        /// The last latents.
+        latents: HostTensor,
+        /// The last latents decoded.
+        picture: HostTensor,
+        /// Wall time in milliseconds, measured.
+        elapsed_ms: f64,
+    },
+    /// Latents decoded on request.
+    Decoded {
+        /// The job.
+        job: JobId,
+        /// `[3, H, W]` in 0..1.
+        picture: HostTensor,
+    },
+    /// How the prompts are read.
+    Tokenized {
+        /// The positive prompt.
+        prompt: Tokens,
+        /// The negative prompt.
+        negative: Tokens,
+    },
+    /// A file is written.
+    Saved {
+        /// The job.
+        job: JobId,
+        /// Where it lies.
+        path: PathBuf,
+    },
+    /// A job was stopped before its end.
+    Cancelled {
+        /// The job.
+        job: JobId,
+        /// The slot.
+        slot: Slot,
+    },
+    /// A job failed; the message says what was wrong and what to do.
+    Failed {
+        /// The job.
+        job: JobId,
+        /// The slot.
+        slot: Slot,
+        /// For the person at the screen.
+        message: String,
+    },
+}

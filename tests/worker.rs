@@ -1,0 +1,328 @@
+//! The worker from outside: what is asked comes, in order and of the newest job alone; what cannot be done is said; nothing hangs.
+
+mod common;
+
+use common::{LATENTS, SIDE, TOKENS, TinyPipeline};
+use diffuscope::host::HostTensor;
+use diffuscope::pipeline::{GenerateRequest, Pipeline};
+use diffuscope::worker::Worker;
+use diffuscope::worker::protocol::{Command, DeviceKind, Event, ForwardRequest, Frame, JobId, ModelSource, PictureSource, RunRequest, Slot};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Far beyond what any of this takes; a test that reaches it hangs.
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn open(tiny: &TinyPipeline) -> Worker {
+    let mut worker = Worker::spawn(Arc::new(|| {}));
+    worker.send(Command::OpenModel { source: ModelSource::Folder(tiny.path()), device: DeviceKind::Cpu });
+    worker
+}
+
+/// All events up to the first that `last` is true for.
+fn until(worker: &mut Worker, last: impl Fn(&Event) -> bool) -> Vec<Event> {
+    let started = Instant::now();
+    let mut events = Vec::new();
+    loop {
+        for event in worker.poll(1) {
+            let found = last(&event);
+            events.push(event);
+            if found {
+                return events;
+            }
+        }
+        assert!(started.elapsed() < LIMIT, "waited for an event that did not come; before it came {events:?}");
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// All events until there is nothing left to do.
+fn until_idle(worker: &mut Worker) -> Vec<Event> {
+    let started = Instant::now();
+    let mut events = Vec::new();
+    while worker.is_busy() {
+        events.extend(worker.poll(usize::MAX));
+        assert!(started.elapsed() < LIMIT, "still busy after {events:?}");
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    events.extend(worker.poll(usize::MAX));
+    events
+}
+
+fn request(steps: usize) -> RunRequest {
+    RunRequest {
+        prompt: "a red house".into(),
+        negative: "snow".into(),
+        seed: 3,
+        steps,
+        guidance_scale: 4.0,
+        sampler: "ddim".into(),
+        restore: None,
+        decode_every_step: true,
+    }
+}
+
+fn frames(events: &[Event], of: JobId) -> Vec<Arc<Frame>> {
+    let one = |event: &Event| match event {
+        Event::Frame { job, frame, .. } if *job == of => Some(Arc::clone(frame)),
+        _ => None,
+    };
+    events.iter().filter_map(one).collect()
+}
+
+fn failure(events: &[Event]) -> &str {
+    events.iter().find_map(|event| if let Event::Failed { message, .. } = event { Some(message.as_str()) } else { None }).expect("a failure")
+}
+
+#[test]
+fn a_model_opens_and_tells_about_itself() {
+    let tiny = TinyPipeline::new();
+    let mut worker = open(&tiny);
+    let events = until(&mut worker, |event| matches!(event, Event::ModelReady { .. }));
+    assert!(matches!(events[0], Event::Started { slot: Slot::Model, .. }));
+    let Some(Event::ModelReady { card, alphas_cumprod, .. }) = events.last() else { panic!("{events:?}") };
+    assert_eq!((card.picture_side, card.latent_shape), (SIDE, [LATENTS[1], LATENTS[2], LATENTS[3]]));
+    assert_eq!(alphas_cumprod.len(), 1000);
+    assert!(alphas_cumprod.windows(2).all(|pair| pair[0] > pair[1]));
+}
+
+#[test]
+fn a_reverse_run_streams_what_the_pipeline_makes() {
+    let tiny = TinyPipeline::new();
+    let mut worker = open(&tiny);
+    let job = worker.send(Command::Reverse(Slot::Reverse, request(5))).unwrap();
+    let events = until(&mut worker, |event| matches!(event, Event::RunDone { .. } | Event::Failed { .. }));
+    let Some(Event::RunDone { latents, picture, .. }) = events.last() else { panic!("{events:?}") };
+
+    let pipeline = Pipeline::load(&ModelSource::Folder(tiny.path()), DeviceKind::Cpu).unwrap();
+    let RunRequest { prompt, negative, seed, steps, guidance_scale, .. } = request(5);
+    let same = GenerateRequest { prompt, negative, seed, steps, guidance_scale, ..Default::default() };
+    let mut steps = Vec::new();
+    let generated = pipeline
+        .generate(&same, &mut |step| {
+            steps.push((step.timestep, step.x.clone(), step.x0.clone(), step.eps.clone()));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(latents, &generated.latents);
+    assert_eq!(picture, &pipeline.decode(&generated.latents).unwrap());
+
+    // First every step with its x0 decoded, then every step again with x decoded too.
+    let frames = frames(&events, job);
+    assert_eq!(frames.iter().map(|frame| frame.index).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]);
+    for (frame, (timestep, x, x0, eps)) in frames.iter().zip(steps.iter().cycle()) {
+        assert_eq!((frame.timestep, &frame.x, &frame.x0, &frame.eps, frame.count), (*timestep, x, x0, eps, 5));
+        assert_eq!(frame.x0_picture.as_ref(), Some(&pipeline.decode(x0).unwrap()));
+        assert!((frame.alpha.powi(2) + frame.sigma.powi(2) - 1.0).abs() < 1e-9);
+    }
+    assert!(frames[..5].iter().all(|frame| frame.x_picture.is_none()));
+    assert!(frames[5..].iter().all(|frame| frame.x_picture == Some(pipeline.decode(&frame.x).unwrap())));
+}
+
+#[test]
+fn pictures_forward_runs_tokens_and_decodings_come() {
+    let tiny = TinyPipeline::new();
+    let mut worker = open(&tiny);
+    worker.send(Command::OpenPicture(PictureSource::Scene { seed: 11 }));
+    let events = until(&mut worker, |event| matches!(event, Event::PictureReady { .. } | Event::Failed { .. }));
+    let Some(Event::PictureReady { picture, .. }) = events.last() else { panic!("{events:?}") };
+    assert_eq!((picture.pixels.shape(), picture.latents.shape()), (&[3, SIDE, SIDE][..], &LATENTS[..]));
+    assert_eq!(picture.reconstruction.shape(), [3, SIDE, SIDE]);
+    assert!(picture.reconstruction_psnr_db.is_finite() && !picture.caption.is_empty());
+
+    let forward = ForwardRequest {
+        latents: picture.latents.clone(),
+        seed: 5,
+        timesteps: vec![900, 10, 500],
+        prompt: "a house".into(),
+        negative: String::new(),
+        guidance_scale: 2.0,
+    };
+    let job = worker.send(Command::Forward(forward)).unwrap();
+    let events = until(&mut worker, |event| matches!(event, Event::RunDone { .. } | Event::Failed { .. }));
+    let frames = frames(&events, job);
+    assert_eq!(frames.iter().map(|frame| frame.timestep).collect::<Vec<_>>(), [900.0, 10.0, 500.0]);
+    let noise = diffuscope::noise::gaussian(5, diffuscope::noise::Stream::Forward, LATENTS);
+    for frame in &frames {
+        assert_eq!(frame.x, picture.latents.lincomb(frame.alpha, &noise, frame.sigma));
+        let again = frame.x0.lincomb(frame.alpha, &frame.eps, frame.sigma);
+        let off = again.lincomb(1.0, &frame.x, -1.0).norm() / frame.x.norm();
+        assert!(off < 1e-4, "x = alpha x0 + sigma eps is off by {off}");
+        assert!(frame.x_picture.is_some() && frame.x0_picture.is_some());
+    }
+
+    let asked = worker.send(Command::Tokenize { prompt: "ab".into(), negative: String::new() });
+    assert!(asked.is_none());
+    let events = until(&mut worker, |event| matches!(event, Event::Tokenized { .. }));
+    let Some(Event::Tokenized { prompt, .. }) = events.last() else { panic!("{events:?}") };
+    assert_eq!((prompt.ids.len(), prompt.dropped), (TOKENS, 0));
+
+    worker.send(Command::Decode(picture.latents.clone()));
+    let events = until(&mut worker, |event| matches!(event, Event::Decoded { .. } | Event::Failed { .. }));
+    let Some(Event::Decoded { picture: decoded, .. }) = events.last() else { panic!("{events:?}") };
+    assert_eq!(decoded, &picture.reconstruction);
+}
+
+#[test]
+fn the_newest_job_of_a_slot_is_the_only_one_heard() {
+    let tiny = TinyPipeline::new();
+    let mut worker = open(&tiny);
+    until(&mut worker, |event| matches!(event, Event::ModelReady { .. }));
+    let jobs: Vec<_> = (0..30).map(|seed| worker.send(Command::Reverse(Slot::Guidance, RunRequest { seed, ..request(20) })).unwrap()).collect();
+    let last = *jobs.last().unwrap();
+    assert!(jobs.windows(2).all(|pair| pair[0] < pair[1]));
+    let events = until_idle(&mut worker);
+    let heard = |event: &Event| match event {
+        Event::Started { job, .. } | Event::Frame { job, .. } | Event::RunDone { job, .. } => *job == last,
+        _ => false,
+    };
+    assert!(events.iter().all(heard), "{events:?}");
+    assert!(matches!(events.last(), Some(Event::RunDone { .. })));
+}
+
+#[test]
+fn short_jobs_are_served_between_the_steps_of_a_long_one() {
+    let tiny = TinyPipeline::new();
+    let mut worker = open(&tiny);
+    let run = worker.send(Command::Reverse(Slot::Reverse, request(400))).unwrap();
+    until(&mut worker, |event| matches!(event, Event::Frame { .. }));
+    worker.send(Command::Decode(HostTensor::full(LATENTS, 0.0)));
+    let events = until(&mut worker, |event| matches!(event, Event::Decoded { .. } | Event::RunDone { .. }));
+    assert!(matches!(events.last(), Some(Event::Decoded { .. })), "the long run was finished first");
+    worker.send(Command::Cancel(Slot::Reverse));
+    let events = until(&mut worker, |event| matches!(event, Event::Cancelled { .. } | Event::RunDone { .. }));
+    assert!(matches!(events.last(), Some(Event::Cancelled { job, slot: Slot::Reverse }) if *job == run));
+}
+
+#[test]
+fn a_cancelled_job_says_so_and_the_next_one_works() {
+    let tiny = TinyPipeline::new();
+    let mut worker = open(&tiny);
+    let running = worker.send(Command::Reverse(Slot::Reverse, request(400))).unwrap();
+    until(&mut worker, |event| matches!(event, Event::Frame { .. }));
+    let (done, total) = worker.progress(Slot::Reverse).expect("a running job has progress");
+    assert!((1..=total).contains(&done), "{done} of {total}");
+    let waiting = worker.send(Command::Forward(ForwardRequest {
+        latents: HostTensor::full(LATENTS, 0.1),
+        seed: 0,
+        timesteps: vec![5],
+        prompt: String::new(),
+        negative: String::new(),
+        guidance_scale: 1.0,
+    }));
+    worker.send(Command::Cancel(Slot::Forward));
+    worker.send(Command::Cancel(Slot::Reverse));
+    worker.send(Command::Cancel(Slot::Picture));
+    let events = until_idle(&mut worker);
+    let cancelled: Vec<_> = events.iter().filter_map(|event| if let Event::Cancelled { job, .. } = event { Some(*job) } else { None }).collect();
+    assert!(cancelled.contains(&running) && cancelled.contains(&waiting.unwrap()) && cancelled.len() == 2, "{cancelled:?}");
+    assert!(!events.iter().any(|event| matches!(event, Event::RunDone { .. })));
+    assert_eq!(worker.progress(Slot::Reverse), None);
+
+    worker.send(Command::Reverse(Slot::Reverse, request(2)));
+    assert!(matches!(until_idle(&mut worker).last(), Some(Event::RunDone { .. })));
+}
+
+#[test]
+fn dropping_the_worker_in_the_middle_of_work_ends_it() {
+    let tiny = TinyPipeline::new();
+    for unread in [false, true] {
+        let mut worker = open(&tiny);
+        worker.send(Command::Reverse(Slot::Reverse, request(900)));
+        worker.send(Command::OpenPicture(PictureSource::Scene { seed: 1 }));
+        if unread {
+            // Nothing is read, so the queue of answers fills up and the worker waits for room in it.
+            std::thread::sleep(Duration::from_millis(300));
+        } else {
+            until(&mut worker, |event| matches!(event, Event::Frame { .. }));
+        }
+        drop(worker);
+    }
+}
+
+#[test]
+fn without_a_model_everything_else_says_what_to_do() {
+    let mut worker = Worker::spawn(Arc::new(|| {}));
+    worker.send(Command::OpenModel { source: ModelSource::Folder("/no/such/model".into()), device: DeviceKind::Cpu });
+    let events = until_idle(&mut worker);
+    assert!(failure(&events).contains("/no/such/model"), "{events:?}");
+    worker.send(Command::OpenPicture(PictureSource::Scene { seed: 1 }));
+    let events = until_idle(&mut worker);
+    let message = failure(&events);
+    assert!(message.contains("no model is open") && message.contains("/no/such/model") && message.contains("open a model folder"), "{message}");
+    worker.send(Command::Tokenize { prompt: "a".into(), negative: "b".into() });
+    assert!(until_idle(&mut worker).is_empty());
+    // Writing a file needs no model.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.png");
+    worker.send(Command::SavePng { path: path.clone(), width: 2, height: 1, rgba: Arc::from([9; 8]) });
+    assert!(matches!(until_idle(&mut worker).last(), Some(Event::Saved { path: saved, .. }) if *saved == path));
+    assert_eq!(image::open(path).unwrap().to_rgba8().into_raw(), [9; 8]);
+}
+
+#[test]
+fn a_model_that_cannot_be_opened_leaves_the_one_that_is() {
+    let tiny = TinyPipeline::new();
+    let mut worker = open(&tiny);
+    until_idle(&mut worker);
+    worker.send(Command::OpenModel { source: ModelSource::Folder(tiny.file("unet")), device: DeviceKind::Cpu });
+    failure(&until_idle(&mut worker));
+    worker.send(Command::Decode(HostTensor::full(LATENTS, 0.0)));
+    assert!(matches!(until_idle(&mut worker).last(), Some(Event::Decoded { .. })));
+}
+
+#[test]
+fn what_cannot_be_done_is_said_and_the_worker_lives_on() {
+    let tiny = TinyPipeline::new();
+    let mut worker = open(&tiny);
+    until_idle(&mut worker);
+    let forward = |timesteps: &[usize], latents: HostTensor| {
+        Command::Forward(ForwardRequest {
+            latents,
+            seed: 0,
+            timesteps: timesteps.to_vec(),
+            prompt: String::new(),
+            negative: String::new(),
+            guidance_scale: 1.0,
+        })
+    };
+    let right = HostTensor::full(LATENTS, 0.0);
+    let cases = [
+        (Command::Reverse(Slot::Reverse, RunRequest { sampler: "magic".into(), ..request(3) }), "magic"),
+        (Command::Reverse(Slot::Reverse, request(0)), "0 steps"),
+        (Command::Reverse(Slot::Reverse, request(100_000)), "100000 steps"),
+        (Command::Reverse(Slot::Reverse, RunRequest { restore: Some((right.clone(), 5000)), ..request(3) }), "5000"),
+        (forward(&[1000], right.clone()), "timestep 1000"),
+        (forward(&[], right), "at least one timestep"),
+        (forward(&[5], HostTensor::full([1, 3, 8, 8], 0.0)), "3"),
+        (Command::Decode(HostTensor::full([7], 0.0)), "[7]"),
+        (Command::OpenPicture(PictureSource::File("/no/such/picture.png".into())), "/no/such/picture.png"),
+        (Command::SavePng { path: "/no/such/folder/a.png".into(), width: 1, height: 1, rgba: Arc::from([0; 4]) }, "/no/such/folder/a.png"),
+        (Command::SavePng { path: "a.png".into(), width: 3, height: 1, rgba: Arc::from([0; 4]) }, "12 bytes"),
+    ];
+    for (command, part) in cases {
+        worker.send(command.clone());
+        let events = until_idle(&mut worker);
+        let message = failure(&events);
+        assert!(message.contains(part), "{command:?}: {message}");
+        assert!(!message.contains("made a mistake"), "{command:?} ended in a panic: {message}");
+    }
+    worker.send(Command::Reverse(Slot::Reverse, request(2)));
+    assert!(matches!(until_idle(&mut worker).last(), Some(Event::RunDone { .. })));
+}
+
+#[test]
+fn the_window_is_woken_for_what_comes() {
+    let tiny = TinyPipeline::new();
+    let woken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&woken);
+    let mut worker = Worker::spawn(Arc::new(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    }));
+    worker.send(Command::OpenModel { source: ModelSource::Folder(tiny.path()), device: DeviceKind::Cpu });
+    worker.send(Command::Reverse(Slot::Reverse, request(4)));
+    let events = until_idle(&mut worker);
+    assert!(woken.load(Ordering::Relaxed) >= events.len() / 2, "{} events, woken {woken:?} times", events.len());
+}
