@@ -5,6 +5,7 @@ use super::options::{ModelArgs, Theme, WindowArgs};
 use super::stage::{Player, Window};
 use super::{interrupt, output};
 use crate::figure;
+use crate::pipeline::Pipeline;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -63,6 +64,8 @@ pub fn run(args: &GalleryArgs, window: &Window) -> Result<()> {
     }
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make the folder {}", args.out.display()))?;
     interrupt::listen();
+    // A model that cannot be opened is told here, with its reasons, rather than found missing in the window.
+    drop(Pipeline::load(&args.model.source(), args.model.device)?);
     let offscreen = Offscreen::new()?;
     log::info!("drawing on {}", offscreen.adapter());
 
@@ -74,6 +77,7 @@ pub fn run(args: &GalleryArgs, window: &Window) -> Result<()> {
     for lab in labs {
         bar.set_message(lab.label);
         player.show_lab(lab.id);
+        player.pose();
         player
             .settle(Duration::from_secs(args.wait), |mut output| offscreen.take_textures(&mut output))
             .with_context(|| format!("cannot draw the lab \"{}\"", lab.label))?;

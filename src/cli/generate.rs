@@ -86,6 +86,7 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
         sampler: args.sampler,
         start,
     };
+    log::info!("{} steps on {}, model {}", request.steps, card.device, card.name);
     bar.set_length(request.steps as u64);
     bar.set_message("");
     let mut dump = args.dump.as_ref().map(|_| Dump::new(args.sampler.space));

@@ -10,12 +10,18 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 #[error("stopped by Ctrl-C")]
 pub struct Interrupted;
 
-/// Listens to Ctrl-C from now on. Where the system refuses, Ctrl-C ends the program as it always does.
+/// Listens to Ctrl-C from now on.
 pub fn listen() {
-    let listening = ctrlc::set_handler(|| {
+    on_interrupt(|| {});
+}
+
+/// As [`listen`], and calls `told` at the first Ctrl-C. Where the system refuses, Ctrl-C ends the program as it always does.
+pub fn on_interrupt(told: impl Fn() + Send + 'static) {
+    let listening = ctrlc::set_handler(move || {
         if REQUESTED.swap(true, Ordering::AcqRel) {
             std::process::exit(i32::from(INTERRUPTED));
         }
+        told();
     });
     if let Err(error) = listening {
         log::warn!("Ctrl-C cannot be caught: {error}");

@@ -13,7 +13,7 @@ mod stage;
 mod train;
 mod world;
 
-pub use interrupt::Interrupted;
+pub use interrupt::{Interrupted, check as check_interrupt, on_interrupt};
 pub use options::{Theme, WindowArgs};
 pub use stage::{Lab, OpenStage, Stage, Window};
 
@@ -57,6 +57,11 @@ pub enum Command {
     Bench(bench::BenchArgs),
 }
 
+/// What has to happen before any thread starts; the first thing in `main`.
+pub fn prepare() {
+    crate::compute::candle::settle_threads();
+}
+
 /// Does what the command says. `window` is what [`Command::Gallery`] and [`Command::Bench`] look at.
 pub fn run(command: Command, window: &Window) -> ExitCode {
     finish(match command {
@@ -67,6 +72,16 @@ pub fn run(command: Command, window: &Window) -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Bench(args) => bench::run(&args, window),
     })
+}
+
+/// What to say when the window cannot be opened: what is missing, what to install, what works without.
+pub fn no_window(cause: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "the window cannot be opened ({cause}). It needs a desktop session (Wayland or X11) and a graphics adapter; one in software will \
+         do (Debian, Ubuntu: apt install mesa-vulkan-drivers; Fedora: dnf install mesa-vulkan-drivers). Without a desktop, \
+         `diffuscope generate \"a red house\" -o house.png` makes pictures, `diffuscope gallery --out DIR` draws every lab into a file, \
+         and `diffuscope --help` lists the rest"
+    )
 }
 
 /// The exit code of a result; an error is told in one message with its causes.

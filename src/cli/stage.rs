@@ -13,8 +13,12 @@ pub trait Stage {
     fn ui(&mut self, ui: &mut egui::Ui);
     /// Goes to a lab.
     fn show_lab(&mut self, id: &str);
+    /// Stops the clock where the lab on view is worth a picture.
+    fn pose(&mut self);
     /// Whether everything that the lab on view asked for has come.
     fn is_settled(&self) -> bool;
+    /// Whether nothing will come, because the model could not be opened.
+    fn has_failed(&self) -> bool;
 }
 
 /// A lab by its id and its name on screen.
@@ -68,6 +72,11 @@ impl Player {
         self.stage.show_lab(id);
     }
 
+    /// Stops the clock where the lab is worth a picture.
+    pub fn pose(&mut self) {
+        self.stage.pose();
+    }
+
     /// Draws the next frame, a sixtieth of a second after the last one by the clock that the window sees.
     pub fn frame(&mut self) -> egui::FullOutput {
         let mut input = self.input.clone();
@@ -81,7 +90,7 @@ impl Player {
     /// Draws frames until everything has come; each goes to `seen`. Waits for the worker between them.
     ///
     /// # Errors
-    /// When `limit` passes first, or Ctrl-C is pressed.
+    /// When the model cannot be opened, `limit` passes first, or Ctrl-C is pressed.
     pub fn settle(&mut self, limit: Duration, mut seen: impl FnMut(egui::FullOutput)) -> Result<()> {
         // Sizes are known after the first frame, fades end within half a second.
         const QUIET_FRAMES: usize = 40;
@@ -90,6 +99,9 @@ impl Player {
         while quiet < QUIET_FRAMES {
             super::interrupt::check()?;
             seen(self.frame());
+            if self.stage.has_failed() {
+                bail!("the model could not be opened in the window");
+            }
             if self.stage.is_settled() {
                 quiet += 1;
             } else {

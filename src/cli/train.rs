@@ -62,6 +62,9 @@ pub struct TrainArgs {
     /// Samples a step
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub batch: Option<u64>,
+    /// Scenes that the denoising network is trained on
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub scenes: Option<u64>,
     /// Peak learning rate
     #[arg(long, value_name = "X")]
     pub lr: Option<f64>,
@@ -112,13 +115,17 @@ pub fn run(args: TrainArgs) -> anyhow::Result<()> {
         precision,
         batch: args.batch.map(|batch| batch as usize),
         learning_rate: args.lr,
+        scenes: args.scenes.map(|scenes| scenes as usize),
         seed: args.seed,
         progress: true,
         stop,
     };
     let finished = match args.what {
         What::Vae => recipe::train_vae(&setup)?,
-        _ => bail!("not yet"),
+        What::Clip => recipe::train_clip(&setup)?,
+        What::Judge => recipe::train_judge(&setup)?,
+        What::Unet => recipe::train_unet(&setup)?,
+        What::All => recipe::train_all(&setup)?,
     };
     if !finished {
         eprintln!("stopped and saved; add --resume to go on");

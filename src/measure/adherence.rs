@@ -84,8 +84,7 @@ mod tests {
     use crate::world::ObjectFacts;
 
     fn facts(objects: &[(Kind, Option<Color>)], relation: Option<Relation>) -> Facts {
-        let objects =
-            objects.iter().enumerate().map(|(index, &(kind, color))| ObjectFacts { index, kind, color, size: None }).collect();
+        let objects = objects.iter().enumerate().map(|(index, &(kind, color))| ObjectFacts { index, kind, color, size: None }).collect();
         Facts { objects, relation, ground: Some(Ground::Sea), time: None, mountains: false }
     }
 

@@ -30,8 +30,7 @@ pub enum Head {
 
 impl Head {
     /// All heads, in the order of the logits.
-    pub const ALL: [Self; 7] =
-        [Self::Count, Self::LeftKind, Self::LeftColor, Self::RightKind, Self::RightColor, Self::Ground, Self::Time];
+    pub const ALL: [Self; 7] = [Self::Count, Self::LeftKind, Self::LeftColor, Self::RightKind, Self::RightColor, Self::Ground, Self::Time];
 
     /// Number of possible answers.
     pub fn classes(self) -> usize {

@@ -9,7 +9,11 @@ use crate::host::HostTensor;
 /// When the shapes differ.
 pub fn mean_squared_error(a: &HostTensor, b: &HostTensor) -> Result<f64> {
     if a.shape() != b.shape() {
-        return Err(MeasureError::Shape { operation: "mean squared error", expected: format!("{:?}", b.shape()), found: a.shape().to_vec() });
+        return Err(MeasureError::Shape {
+            operation: "mean squared error",
+            expected: format!("{:?}", b.shape()),
+            found: a.shape().to_vec(),
+        });
     }
     Ok(a.data().iter().zip(b.data()).map(|(&a, &b)| f64::from(a - b).powi(2)).sum::<f64>() / a.len().max(1) as f64)
 }
@@ -44,7 +48,8 @@ pub fn ssim(a: &HostTensor, b: &HostTensor) -> Result<f64> {
     window.iter_mut().for_each(|w| *w /= sum);
     let (x, y) = (luma(a), luma(b));
     let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).collect::<Vec<f64>>();
-    let [mean_x, mean_y, xx, yy, xy] = [&x, &y, &product(&x, &x), &product(&y, &y), &product(&x, &y)].map(|v| blur(v, width, height, &window));
+    let [mean_x, mean_y, xx, yy, xy] =
+        [&x, &y, &product(&x, &x), &product(&y, &y), &product(&x, &y)].map(|v| blur(v, width, height, &window));
     let (c1, c2) = (0.01_f64.powi(2), 0.03_f64.powi(2));
     let total: f64 = (0..mean_x.len())
         .map(|i| {
@@ -66,8 +71,10 @@ fn luma(picture: &HostTensor) -> Vec<f64> {
 /// Separable filtering, kept where the window fits.
 fn blur(values: &[f64], width: usize, height: usize, window: &[f64]) -> Vec<f64> {
     let (out_width, out_height) = (width + 1 - window.len(), height + 1 - window.len());
-    let across: Vec<f64> =
-        values.chunks(width).flat_map(|row| row.windows(window.len()).map(|part| part.iter().zip(window).map(|(v, w)| v * w).sum::<f64>())).collect();
+    let across: Vec<f64> = values
+        .chunks(width)
+        .flat_map(|row| row.windows(window.len()).map(|part| part.iter().zip(window).map(|(v, w)| v * w).sum::<f64>()))
+        .collect();
     let down = |at: usize| window.iter().enumerate().map(|(i, w)| w * across[at + i * out_width]).sum();
     (0..out_height * out_width).map(down).collect()
 }

@@ -7,8 +7,7 @@
 //! `<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+`.
 //! This follows transformers 5 (`CLIPTokenizer` on the tokenizers library), not the older pure-Python one: accents and
 //! Chinese characters are kept as they are, and a special token written out in the text counts as that token.
-//! One difference: the library first composes accents (NFC), so a letter followed by a separate combining mark is read
-//! here as written, in other pieces than its composed form; text from keyboards is composed already.
+//! Accents are composed first (Unicode normalisation form C), as the library does.
 
 #[path = "tokenizer/text.rs"]
 mod text;

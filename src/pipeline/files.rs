@@ -23,6 +23,8 @@ macro_rules! embedded {
 
 /// The program's own model.
 const EMBEDDED: &[(&str, &[u8])] = embedded![
+    "image_encoder/model.safetensors",
+    "judge/model.safetensors",
     "model_index.json",
     "scheduler/scheduler_config.json",
     "text_encoder/config.json",
@@ -35,6 +37,17 @@ const EMBEDDED: &[(&str, &[u8])] = embedded![
     "vae/config.json",
     "vae/diffusion_pytorch_model.safetensors",
 ];
+
+/// A file of the program's own model, by its name in the folder.
+pub fn embedded_file(name: &str) -> Option<&'static [u8]> {
+    EMBEDDED.iter().find(|(embedded, _)| *embedded == name).map(|(_, bytes)| *bytes)
+}
+
+/// A file that the program carries, by its path in the model's folder; beside the pipeline these are the networks that only
+/// measure, `judge/model.safetensors` and `image_encoder/model.safetensors`.
+pub fn embedded_file(name: &str) -> Option<&'static [u8]> {
+    EMBEDDED.iter().find(|(n, _)| *n == name).map(|(_, bytes)| *bytes)
+}
 
 /// Read access to the files of a model.
 pub(super) enum Files {
@@ -63,8 +76,7 @@ impl Files {
         let missing = |folder: &Path| PipelineError::MissingFile { folder: folder.to_owned(), missing: name.to_owned() };
         match self {
             Self::Embedded => {
-                let found = EMBEDDED.iter().find(|(n, _)| *n == name).map(|(_, bytes)| Cow::Borrowed(*bytes));
-                found.ok_or_else(|| missing(Path::new("the program")))
+                embedded_file(name).map(Cow::Borrowed).ok_or_else(|| missing(Path::new("the program")))
             }
             Self::Folder(folder) => {
                 let path = folder.join(name);

@@ -8,7 +8,7 @@ mod generate;
 pub use crate::compute::DeviceKind;
 pub use crate::model::taps::{TapKey, TapKind};
 pub use card::{ModelCard, Tokens};
-pub use files::ModelSource;
+pub use files::{ModelSource, embedded_file};
 pub use generate::{GenerateRequest, GenerateStep, Generated, Start};
 
 use crate::diffusion::{ConfigError, NoiseSchedule, PlanError, PredictionType, SampleError, SchedulerConfig};

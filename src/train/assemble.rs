@@ -201,8 +201,20 @@ pub fn load_weights<M>(
     device: &Device,
     build: impl FnOnce(&Params<'_, Tensor>) -> std::result::Result<M, ModelError>,
 ) -> Result<M> {
-    let bytes = read(path, made_by)?;
-    let checkpoint = Checkpoint::from_bytes(path.display().to_string(), &bytes)?;
+    build_from(&path.display().to_string(), &read(path, made_by)?, device, build)
+}
+
+/// Builds a network from the content of a file of weights.
+///
+/// # Errors
+/// When it does not fit.
+pub fn build_from<M>(
+    name: &str,
+    bytes: &[u8],
+    device: &Device,
+    build: impl FnOnce(&Params<'_, Tensor>) -> std::result::Result<M, ModelError>,
+) -> Result<M> {
+    let checkpoint = Checkpoint::from_bytes(name, bytes)?;
     let source = Mutex::new(CheckpointSource::<Tensor>::new(&checkpoint, device.clone()));
     Ok(build(&Params::root(&source))?)
 }

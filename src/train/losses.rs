@@ -49,8 +49,7 @@ pub fn reconstruction(output: &HostTensor, target: &HostTensor) -> Reconstructio
     let count = output.len() as f64;
     let planes = output.len() / plane.max(1);
     let pairs = (planes * (height * width.saturating_sub(1) + height.saturating_sub(1) * width)).max(1) as f64;
-    let (slope_l1, slope_mse, slope_edges) =
-        ((1.0 / count) as f32, (2.0 * MSE_WEIGHT / count) as f32, (EDGES_WEIGHT / pairs) as f32);
+    let (slope_l1, slope_mse, slope_edges) = ((1.0 / count) as f32, (2.0 * MSE_WEIGHT / count) as f32, (EDGES_WEIGHT / pairs) as f32);
     let mut gradient = vec![0.0_f32; output.len()];
     let sums: Vec<[f64; 3]> = gradient
         .par_chunks_mut(plane)
@@ -206,11 +205,7 @@ pub fn contrast(pictures: &HostTensor, texts: &HostTensor, groups: &[usize], log
     let top1 = (0..batch).filter(|&i| groups[best(i)] == groups[i]).count() as f64 / batch.max(1) as f64;
     let by_pictures = unnormalize(&unit_pictures, &picture_norms, &unit_texts, width, |i, j| by_cosine[i * batch + j]);
     let by_texts = unnormalize(&unit_texts, &text_norms, &unit_pictures, width, |j, i| by_cosine[i * batch + j]);
-    let gradients = [
-        tensor(pictures.shape(), by_pictures),
-        tensor(texts.shape(), by_texts),
-        HostTensor::full([1], by_scale as f32),
-    ];
+    let gradients = [tensor(pictures.shape(), by_pictures), tensor(texts.shape(), by_texts), HostTensor::full([1], by_scale as f32)];
     Contrast { loss, top1, gradients }
 }
 

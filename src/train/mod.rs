@@ -6,19 +6,20 @@
 
 pub mod assemble;
 pub mod budget;
-//pub mod clip;
-//pub mod judge;
-//pub mod latents;
+pub mod clip;
+pub mod evaluate;
+pub mod judge;
+pub mod latents;
 pub mod losses;
 pub mod optimizer;
 pub mod recipe;
 pub mod record;
 pub mod runner;
-//pub mod sampling;
+pub mod sampling;
 pub mod scenes;
 pub mod sheet;
 pub mod state;
-//pub mod unet;
+pub mod unet;
 pub mod vae;
 pub mod vars;
 

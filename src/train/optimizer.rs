@@ -94,13 +94,29 @@ impl InplaceOp1 for Inplace<'_> {
     }
 }
 
-/// The values of a contiguous CPU tensor.
-fn with_slice<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> candle_core::Result<R>) -> candle_core::Result<R> {
-    let (storage, layout) = tensor.storage_and_layout();
-    let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
-        candle_core::bail!("a gradient is not a contiguous tensor on the CPU")
-    };
-    f(&storage.as_slice::<f32>()?[start..end])
+/// The mean over `gradients` of the gradient of one variable.
+fn mean_gradient(named: &NamedVar, gradients: &[GradStore]) -> Result<Vec<f32>> {
+    let severed = || TrainError::Missing(format!("no gradient reaches {}", named.path));
+    let share = 1.0 / gradients.len().max(1) as f32;
+    let mut sum: Vec<f32> = Vec::new();
+    for store in gradients {
+        let gradient = store.get(named.var.as_tensor()).ok_or_else(severed)?.contiguous()?;
+        let (storage, layout) = gradient.storage_and_layout();
+        let copy;
+        let values = match (&*storage, layout.contiguous_offsets()) {
+            (Storage::Cpu(storage), Some((start, end))) => &storage.as_slice::<f32>()?[start..end],
+            _ => {
+                copy = gradient.to_host()?;
+                copy.data()
+            }
+        };
+        if sum.is_empty() {
+            sum.extend(values.iter().map(|value| share * value));
+        } else {
+            sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += share * value);
+        }
+    }
+    if sum.is_empty() { Err(severed()) } else { Ok(sum) }
 }
 
 impl AdamW {
@@ -135,34 +151,18 @@ impl AdamW {
         self.slots.iter().map(|slot| &slot.named)
     }
 
-    /// One update with learning rate `rate`. Returns the gradient's norm before clipping.
+    /// One update with learning rate `rate` by the mean of `gradients`. Returns its norm before clipping.
     ///
     /// With moments `m, v` corrected for their start as in Adam (Kingma and Ba 2014, arXiv 1412.6980):
     /// `w <- (1 - rate * weight_decay) w - rate m / (sqrt(v) + eps)`. The average's decay is
-    /// `min(ema, (1 + step) / (10 + step))`, so that the random start is soon forgotten.
+    /// `min(ema, (1 + step) / (10 + step))`, so that the random start is soon forgotten. A gradient that is not finite changes
+    /// nothing; its norm says so.
     ///
     /// # Errors
     /// When a variable has no gradient: nothing may be severed.
-    pub fn update(&mut self, gradients: &GradStore, rate: f64) -> Result<f64> {
-        let gradients = self
-            .slots
-            .iter()
-            .map(|slot| match gradients.get(slot.named.var.as_tensor()) {
-                Some(gradient) => Ok(gradient.contiguous()?),
-                None => Err(TrainError::Missing(format!("no gradient reaches {}", slot.named.path))),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let on_cpu = gradients.iter().all(|gradient| gradient.device().is_cpu());
-        let squares = gradients
-            .par_iter()
-            .map(|gradient| -> Result<f64> {
-                if on_cpu {
-                    Ok(with_slice(gradient, |values| Ok(sum_of_squares(values)))?)
-                } else {
-                    Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?))
-                }
-            })
-            .collect::<Result<Vec<_>>>()?;
+    pub fn update(&mut self, gradients: &[GradStore], rate: f64) -> Result<f64> {
+        let means = self.slots.par_iter().map(|slot| mean_gradient(&slot.named, gradients)).collect::<Result<Vec<_>>>()?;
+        let squares: Vec<f64> = means.par_iter().map(|gradient| sum_of_squares(gradient)).collect();
         let norm = squares.iter().sum::<f64>().sqrt();
         if !norm.is_finite() {
             return Ok(norm);
@@ -181,19 +181,16 @@ impl AdamW {
             gradient_scale: if norm > clip { (clip / norm) as f32 } else { 1.0 },
             ema: ema.min((1.0 + step) / (10.0 + step)) as f32,
         };
-        self.slots.par_iter_mut().zip(&gradients).with_max_len(1).try_for_each(|(slot, gradient)| -> Result<()> {
+        self.slots.par_iter_mut().zip(&means).with_max_len(1).try_for_each(|(slot, gradient)| -> Result<()> {
             let update = Update { shrink: if slot.decays { (1.0 - rate * weight_decay) as f32 } else { 1.0 }, ..update };
             let Slot { named, first, second, ema, .. } = slot;
-            if on_cpu {
-                Ok(with_slice(gradient, |gradient| {
-                    named.var.inplace_op1(&Inplace { update, gradient, state: Mutex::new((first, second, ema)) })
-                })?)
+            if named.var.device().is_cpu() {
+                Ok(named.var.inplace_op1(&Inplace { update, gradient, state: Mutex::new((first, second, ema)) })?)
             } else {
                 let mut weight = named.var.as_tensor().to_host()?.data().to_vec();
-                update.apply(&mut weight, gradient.to_host()?.data(), first, second, ema);
+                update.apply(&mut weight, gradient, first, second, ema);
                 let shape = named.var.dims().to_vec();
-                named.var.set(&Tensor::from_vec(weight, shape, named.var.device())?)?;
-                Ok(())
+                Ok(named.var.set(&Tensor::from_vec(weight, shape, named.var.device())?)?)
             }
         })?;
         Ok(norm)
@@ -216,7 +213,10 @@ impl AdamW {
             ("first", self.collect(|slot| Ok(slot.first.clone()))?),
             ("second", self.collect(|slot| Ok(slot.second.clone()))?),
         ];
-        Ok(parts.into_iter().flat_map(|(kind, part)| part.list.into_iter().map(move |(path, values)| (format!("{kind}.{path}"), values))).collect())
+        Ok(parts
+            .into_iter()
+            .flat_map(|(kind, part)| part.list.into_iter().map(move |(path, values)| (format!("{kind}.{path}"), values)))
+            .collect())
     }
 
     /// Puts a [`Self::snapshot`] taken after `step` updates back.
@@ -290,7 +290,7 @@ mod tests {
         // loss = 0.3 w0 + 0.4 w1: the gradient (0.3, 0.4) has norm 0.5 and is not clipped; the first corrected step is its sign.
         let slope = Tensor::new(&[[0.3_f32, 0.4]], &Device::Cpu).unwrap();
         let loss = var.as_tensor().mul(&slope).unwrap().sum_all().unwrap();
-        let norm = optimizer.update(&loss.backward().unwrap(), 0.01).unwrap();
+        let norm = optimizer.update(&[loss.backward().unwrap()], 0.01).unwrap();
         assert!((norm - 0.5).abs() < 1e-6);
         let w = var.as_tensor().to_host().unwrap();
         for (got, want) in w.data().iter().zip([0.999 - 0.01, -2.0 * 0.999 - 0.01]) {
@@ -308,6 +308,6 @@ mod tests {
         let other = Var::new(&[1.0_f32], &Device::Cpu).unwrap();
         let mut optimizer = AdamW::new(vec![NamedVar { path: "w".into(), var }], CONFIG).unwrap();
         let loss = other.as_tensor().sum_all().unwrap();
-        assert!(optimizer.update(&loss.backward().unwrap(), 0.1).is_err());
+        assert!(optimizer.update(&[loss.backward().unwrap()], 0.1).is_err());
     }
 }

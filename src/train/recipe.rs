@@ -1,12 +1,15 @@
 //! What `diffuscope train` does: each network in turn, with the settings that worked.
 
-use super::assemble::{Folders, write_json};
+use super::assemble::{Folders, save_weights, write_json};
 use super::budget::{Budget, RateSchedule};
 use super::optimizer::{AdamW, AdamWConfig};
 use super::runner::{self, Objective, Outcome, RunOptions, StopFlag};
+use super::unet::{Frozen, UnetObjective};
 use super::vars::VarStore;
-use super::{Result, vae};
+use super::{Result, TrainError, clip, judge, latents, unet, vae};
 use crate::compute::candle::Precision;
+use crate::measure::{Judge, Proportion};
+use crate::model::unet::UNet2DConditionConfig;
 use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
 use candle_core::Device;
 use serde_json::json;
@@ -29,6 +32,8 @@ pub struct Setup {
     pub batch: Option<usize>,
     /// Peak learning rate; the recipe's by default.
     pub learning_rate: Option<f64>,
+    /// Scenes that the denoiser is trained on; the recipe's by default.
+    pub scenes: Option<usize>,
     /// Decides the start, the data and every draw.
     pub seed: u64,
     /// Whether to show progress.
@@ -59,6 +64,15 @@ impl Setup {
         let mut optimizer = AdamW::new(store.into_vars(), adamw)?;
         self.say(&format!("{}: {:.2} M parameters", objective.name(), optimizer.count() as f64 / 1e6));
         runner::run(objective, &mut optimizer, options)
+    }
+
+    /// The same with a share of the time.
+    fn with_share(&self, share: f64) -> Self {
+        let budget = match self.budget {
+            Budget::Time(total) => Budget::Time(total.mul_f64(share)),
+            steps @ Budget::Steps(_) => steps,
+        };
+        Self { budget, ..self.clone() }
     }
 
     fn say(&self, text: &str) {
@@ -104,5 +118,139 @@ pub fn train_vae(setup: &Setup) -> Result<bool> {
             "held_out_scenes": HELD_OUT_PICTURES, "scaling_factor": scaling_factor,
         }),
     )?;
+    Ok(true)
+}
+
+/// Learns the vocabulary, trains the text encoder against a picture encoder, measures and writes them. False when it was
+/// stopped early.
+///
+/// # Errors
+/// When training fails.
+pub fn train_clip(setup: &Setup) -> Result<bool> {
+    let Setup { folders, device, .. } = setup;
+    if !(setup.resume && folders.part("tokenizer").join("vocab.json").exists()) {
+        let (vocab, merges) = clip::learn_vocabulary();
+        folders.save_tokenizer(&vocab, &merges)?;
+    }
+    let tokenizer = folders.load_tokenizer()?;
+    setup.say(&format!("clip: {} tokens", tokenizer.vocab_size()));
+    let batch = setup.batch.unwrap_or(256);
+    let (objective, store) = clip::ClipObjective::new(tokenizer.clone(), setup.seed, batch, device, setup.precision)?;
+    let rate = RateSchedule { peak: 1.5e-3, warmup_steps: 40, decay_from: 0.4, floor: 0.02 };
+    let outcome = setup.train(&objective, store, clip::ADAMW, &setup.options(rate, Duration::MAX))?;
+    if !outcome.finished {
+        return Ok(false);
+    }
+    let pair = outcome.ema.build(|p| clip::ClipPair::new(objective.config(), p))?;
+    let retrieval = clip::retrieval(&pair, &tokenizer, HELD_OUT_PICTURES, device)?;
+    let (text, rest) = clip::split(&outcome.ema);
+    folders.save_text_encoder(objective.config(), &text)?;
+    save_weights(&folders.image_encoder(), &rest)?;
+    setup.say(&format!(
+        "clip: top-1 in {HELD_OUT_PICTURES} held-out scenes: caption of picture {:.3}, picture of caption {:.3}",
+        retrieval.text_of_picture, retrieval.picture_of_text
+    ));
+    write_json(
+        &folders.out.join("clip.json"),
+        &json!({
+            "steps": outcome.position.step, "samples": outcome.position.samples, "seconds": outcome.position.seconds,
+            "held_out_scenes": HELD_OUT_PICTURES, "text_of_picture": retrieval.text_of_picture,
+            "picture_of_text": retrieval.picture_of_text, "tokens": tokenizer.vocab_size(),
+        }),
+    )?;
+    Ok(true)
+}
+
+/// Held-out scenes that the judge is measured on.
+const HELD_OUT_JUDGED: usize = 1024;
+
+/// Trains the judge, measures and writes it; with an autoencoder at hand, on its reconstructions too. False when it was
+/// stopped early.
+///
+/// # Errors
+/// When training fails.
+pub fn train_judge(setup: &Setup) -> Result<bool> {
+    let Setup { folders, device, .. } = setup;
+    let vae = match folders.load_vae(device) {
+        Ok(vae) => Some(vae),
+        Err(TrainError::Missing(_)) => None,
+        Err(error) => return Err(error),
+    };
+    let batch = setup.batch.unwrap_or(96);
+    let (objective, store) = judge::JudgeObjective::new(vae.as_ref(), setup.seed, batch, device, setup.precision)?;
+    let rate = RateSchedule { peak: 2e-3, warmup_steps: 50, decay_from: 0.4, floor: 0.02 };
+    let outcome = setup.train(&objective, store, judge::ADAMW, &setup.options(rate, Duration::MAX))?;
+    if !outcome.finished {
+        return Ok(false);
+    }
+    let trained = outcome.ema.build(Judge::new)?;
+    let accuracy = judge::accuracy(&trained, HELD_OUT_JUDGED, device)?;
+    save_weights(&folders.judge(), &outcome.ema)?;
+    let parts = [("kind", accuracy.kind), ("colour", accuracy.color), ("one_object_all", accuracy.one), ("two_objects_all", accuracy.two)];
+    let told: Vec<String> = parts.iter().map(|(name, share)| format!("{name} {:.3} +- {:.3}", share.value(), share.half_width())).collect();
+    setup.say(&format!("judge: on {HELD_OUT_JUDGED} held-out scenes: {}", told.join(", ")));
+    let value = |share: Proportion| json!({ "share": share.value(), "half_width": share.half_width(), "scenes": share.trials });
+    let mut record = json!({
+        "steps": outcome.position.step, "samples": outcome.position.samples, "seconds": outcome.position.seconds,
+    });
+    for (name, share) in parts {
+        record[name] = value(share);
+    }
+    write_json(&folders.out.join("judge.json"), &record)?;
+    Ok(true)
+}
+
+/// Scenes that the denoiser is trained on.
+const LATENT_SCENES: usize = 20_480;
+
+/// Encodes the scenes, trains the denoiser and completes the pipeline folder. False when it was stopped early.
+///
+/// # Errors
+/// When training fails.
+pub fn train_unet(setup: &Setup) -> Result<bool> {
+    let Setup { folders, device, stop, .. } = setup;
+    let (tokenizer, text, vae) = (folders.load_tokenizer()?, folders.load_text_encoder(device)?, folders.load_vae(device)?);
+    let scenes = setup.scenes.unwrap_or(LATENT_SCENES);
+    let path = folders.out.join("latents.safetensors");
+    let told = |done: usize, total: usize| {
+        if done.is_multiple_of(2048) {
+            setup.say(&format!("latents: {done} of {total}"));
+        }
+    };
+    let Some(latents) = latents::encode_scenes(&vae, 0, scenes, &path, device, stop, told)? else { return Ok(false) };
+    let frozen = Frozen { tokenizer, text, vae, latents, first_scene: 0 };
+    let config = UNet2DConditionConfig::littleworld();
+    let batch = setup.batch.unwrap_or(32);
+    let (objective, store) = UnetObjective::new(&config, frozen, setup.seed, batch, device, setup.precision, stop.clone())?;
+    let rate = RateSchedule { peak: 6e-4, warmup_steps: 200, decay_from: 0.75, floor: 0.01 };
+    let outcome = setup.train(&objective, store, unet::ADAMW, &setup.options(rate, Duration::from_secs(300)))?;
+    // Also a denoiser that is not done yet makes a folder that can be looked at.
+    folders.save_unet(&config, &outcome.ema)?;
+    let position = &outcome.position;
+    write_json(
+        &folders.out.join("unet.json"),
+        &json!({ "steps": position.step, "samples": position.samples, "seconds": position.seconds, "scenes": scenes }),
+    )?;
+    Ok(outcome.finished)
+}
+
+/// Trains everything in turn: a quarter of the budget for the autoencoder, a twelfth each for CLIP and the judge, the rest for
+/// the denoiser. False when it was stopped early.
+///
+/// # Errors
+/// When training fails.
+pub fn train_all(setup: &Setup) -> Result<bool> {
+    type Train = fn(&Setup) -> Result<bool>;
+    let parts: [(&str, Train, f64); 4] =
+        [("vae", train_vae, 0.25), ("clip", train_clip, 0.083), ("judge", train_judge, 0.05), ("unet", train_unet, 0.617)];
+    for (name, train, share) in parts {
+        // Its record is written when a part is through; a resumed run does not do it again.
+        if setup.resume && name != "unet" && setup.folders.out.join(format!("{name}.json")).exists() {
+            continue;
+        }
+        if !train(&setup.with_share(share))? {
+            return Ok(false);
+        }
+    }
     Ok(true)
 }

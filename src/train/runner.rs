@@ -7,6 +7,7 @@ use super::state::{self, Position};
 use super::vars::Weights;
 use super::{Result, TrainError};
 use candle_core::Tensor;
+use candle_core::backprop::GradStore;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +44,36 @@ pub struct Loss {
     pub samples: u64,
 }
 
+/// Parts that a batch is divided into, where its loss can be: with two, one part's work on a single thread (candle sums
+/// gradients so) overlaps with the other's. Fixed, so that a run does not depend on the machine.
+pub const PARTS: usize = 2;
+
+/// The loss, its parts, the samples and the gradients of one step.
+pub struct Evaluated {
+    /// Of each part of the batch, those of its loss.
+    pub parts: Vec<Vec<Part>>,
+    /// Samples in all parts.
+    pub samples: u64,
+    /// Of each part of the batch.
+    pub gradients: Vec<GradStore>,
+}
+
+/// Runs `work` on each of `parts`, each on a thread of its own, the first on this one.
+///
+/// # Errors
+/// The first that any of them met.
+pub fn at_once<P: Send, R: Send>(parts: Vec<P>, work: impl Fn(P) -> Result<R> + Sync) -> Result<Vec<R>> {
+    std::thread::scope(|scope| {
+        let (work, mut parts) = (&work, parts.into_iter());
+        let first = parts.next();
+        let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|_| Err(TrainError::Missing("a thread that computes gradients has panicked".into())))
+        };
+        first.map(work).into_iter().chain(others.into_iter().map(join)).collect()
+    })
+}
+
 /// A network and how it is trained.
 pub trait Objective: Sync {
     /// The data of one step.
@@ -62,17 +93,37 @@ pub trait Objective: Sync {
         0
     }
 
-    /// The data of step `step`: a pure function of the run's seed, the step and the phase.
+    /// The data of step `step`: a pure function of the run's seed, the step and the phase. Equal parts of one batch, which are
+    /// worked on at the same time; their losses are averaged.
     ///
     /// # Errors
     /// When it cannot be made.
-    fn batch(&self, step: u64, phase: usize) -> Result<Self::Batch>;
+    fn batch(&self, step: u64, phase: usize) -> Result<Vec<Self::Batch>>;
 
-    /// The loss of a batch under the current weights.
+    /// The loss of a part of a batch under the current weights.
     ///
     /// # Errors
     /// When the network fails.
-    fn loss(&self, batch: Self::Batch) -> Result<Loss>;
+    fn loss(&self, part: Self::Batch) -> Result<Loss>;
+
+    /// The losses and gradients of the parts of a batch, each worked on by a thread of its own.
+    ///
+    /// # Errors
+    /// When the network fails.
+    fn evaluate(&self, parts: Vec<Self::Batch>) -> Result<Evaluated> {
+        let done = at_once(parts, |part| {
+            let loss = self.loss(part)?;
+            let gradients = loss.objective.backward()?;
+            Ok((loss, gradients))
+        })?;
+        let mut all = Evaluated { parts: Vec::new(), samples: 0, gradients: Vec::new() };
+        for (loss, gradients) in done {
+            all.samples += loss.samples;
+            all.parts.push(loss.parts);
+            all.gradients.push(gradients);
+        }
+        Ok(all)
+    }
 
     /// A sheet of samples drawn with the averaged weights.
     ///
@@ -185,7 +236,7 @@ impl<O: Objective> Run<'_, O> {
         std::thread::scope(|scope| {
             // Both channels hold no more than the batches asked for ahead.
             let (ask, asked) = mpsc::sync_channel::<(u64, usize)>(AHEAD as usize);
-            let (give, given) = mpsc::sync_channel::<Result<O::Batch>>(AHEAD as usize);
+            let (give, given) = mpsc::sync_channel::<Result<Vec<O::Batch>>>(AHEAD as usize);
             scope.spawn(move || {
                 for (step, phase) in asked {
                     if give.send(objective.batch(step, phase)).is_err() {
@@ -198,7 +249,7 @@ impl<O: Objective> Run<'_, O> {
         })
     }
 
-    fn follow(&mut self, ask: &mpsc::SyncSender<(u64, usize)>, given: &mpsc::Receiver<Result<O::Batch>>) -> Result<bool> {
+    fn follow(&mut self, ask: &mpsc::SyncSender<(u64, usize)>, given: &mpsc::Receiver<Result<Vec<O::Batch>>>) -> Result<bool> {
         let gone = || TrainError::Missing("the thread that makes the data has ended".into());
         let Self { options, .. } = *self;
         let mut means = Means::new(self.objective.parts().len());
@@ -218,15 +269,15 @@ impl<O: Objective> Run<'_, O> {
                 asked += 1;
             }
             let batch = given.recv().map_err(|_| gone())??;
-            let Loss { objective, parts, samples } = self.objective.loss(batch)?;
+            let Evaluated { parts, samples, gradients } = self.objective.evaluate(batch)?;
             let step = self.position.step;
             let rate = options.rate.at(step, options.budget.fraction(step, self.elapsed()));
-            let norm = self.optimizer.update(&objective.backward()?, rate)?;
-            let loss = parts.first().map_or(f64::NAN, |part| part.value);
+            let norm = self.optimizer.update(&gradients, rate)?;
+            let loss = parts.iter().filter_map(|part| part.first()).map(|part| part.value).sum::<f64>() / parts.len() as f64;
             if !norm.is_finite() || !loss.is_finite() {
                 return Err(TrainError::Diverged { step, loss, norm });
             }
-            means.add(&parts);
+            parts.iter().for_each(|parts| means.add(parts));
             norm_sum += norm;
             row_samples += samples;
             self.position.step += 1;

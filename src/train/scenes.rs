@@ -90,6 +90,13 @@ fn stacked(shape: Vec<usize>, values: Vec<f32>) -> HostTensor {
     }
 }
 
+/// Divides a batch into `parts` nearly equal ones, fewer where it is smaller.
+pub fn divide(parts: usize, batch: &HostTensor) -> Vec<HostTensor> {
+    let count = batch.shape()[0];
+    let size = count.div_ceil(parts.max(1)).max(1);
+    let rows: Vec<HostTensor> = (0..count).map(|index| batch.outer(index)).collect();
+    rows.chunks(size).map(|rows| HostTensor::cat_outer(&rows.iter().collect::<Vec<_>>())).collect()
+}
 
 /// The draws of one step: a stream of its own for each `(seed, purpose, step)`.
 pub fn step_rng(seed: u64, purpose: &str, step: u64) -> ChaCha8Rng {

@@ -131,7 +131,8 @@ pub fn save(path: &Path, tensors: &[(String, HostTensor)], position: &Position) 
 /// When the file cannot be read or is no checkpoint.
 pub fn load(path: &Path, device: &Device) -> Result<(Weights, Position)> {
     let (weights, metadata) = load_tensors(path, device)?;
-    let text = |key: &str| metadata.get(key).ok_or_else(|| TrainError::content(path, format!("it is no training checkpoint: {key} is missing")));
+    let text =
+        |key: &str| metadata.get(key).ok_or_else(|| TrainError::content(path, format!("it is no training checkpoint: {key} is missing")));
     let bad = |key: &str| TrainError::content(path, format!("its {key} cannot be read"));
     let position = Position {
         step: text("step")?.parse().map_err(|_| bad("step"))?,

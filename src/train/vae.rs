@@ -7,8 +7,8 @@
 use super::losses::{self, Reconstruction};
 use super::optimizer::AdamWConfig;
 use super::record::Part;
-use super::runner::{Loss, Objective};
-use super::scenes::{PicturePool, SIDE, below, step_rng};
+use super::runner::{Loss, Objective, PARTS};
+use super::scenes::{PicturePool, SIDE, below, divide, step_rng};
 use super::vars::{VarStore, Weights};
 use super::{HELD_OUT, Result, sheet};
 use crate::compute::Tensor as _;
@@ -26,7 +26,7 @@ pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8,
 /// Weight of the divergence from unit Gaussian latents, per element.
 const KL_WEIGHT: f64 = 1e-3;
 /// The share of the budget that is spent on cut-outs.
-const CROPS_UNTIL: f64 = 0.75;
+const CROPS_UNTIL: f64 = 0.8;
 /// Cut-outs taken of each picture, so that drawing pictures does not hold the training up.
 const CROPS_PER_PICTURE: usize = 2;
 /// Scenes that it is trained on.
@@ -66,13 +66,7 @@ impl VaeObjective {
     ///
     /// # Errors
     /// When it cannot be built.
-    pub fn new(
-        config: &AutoencoderKlConfig,
-        seed: u64,
-        batch: usize,
-        device: &Device,
-        precision: Precision,
-    ) -> Result<(Self, VarStore)> {
+    pub fn new(config: &AutoencoderKlConfig, seed: u64, batch: usize, device: &Device, precision: Precision) -> Result<(Self, VarStore)> {
         let store = Mutex::new(VarStore::new(seed, device));
         let model = AutoencoderKl::new(config, &Params::root(&store))?;
         let pool = PicturePool::new(0, SCENES, SIDE);
@@ -100,7 +94,7 @@ impl Objective for VaeObjective {
         usize::from(fraction >= CROPS_UNTIL)
     }
 
-    fn batch(&self, step: u64, phase: usize) -> Result<VaeBatch> {
+    fn batch(&self, step: u64, phase: usize) -> Result<Vec<VaeBatch>> {
         let mut rng = step_rng(self.seed, "vae", step);
         let whole = phase > 0;
         let (count, side) = if whole { ((self.batch / 4).max(1), SIDE) } else { (self.batch, SIDE / 2) };
@@ -119,7 +113,8 @@ impl Objective for VaeObjective {
         };
         let latent = side / self.config.downsampling();
         let noise = noise::gaussian_from(&mut rng, [count, self.config.latent_channels, latent, latent]);
-        Ok(VaeBatch { pictures, noise })
+        let parts = divide(PARTS, &pictures).into_iter().zip(divide(PARTS, &noise));
+        Ok(parts.map(|(pictures, noise)| VaeBatch { pictures, noise }).collect())
     }
 
     fn loss(&self, batch: VaeBatch) -> Result<Loss> {

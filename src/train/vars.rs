@@ -104,11 +104,16 @@ impl Weights {
         Self { list, index, device: device.clone() }
     }
 
+    /// Other weights on the same device.
+    pub fn with_list(&self, list: Vec<(String, HostTensor)>) -> Self {
+        Self::new(list, &self.device)
+    }
+
     /// Those whose path begins with `prefix` and a dot, without it.
     pub fn below(&self, prefix: &str) -> Self {
         let dotted = format!("{prefix}.");
         let list = self.list.iter().filter_map(|(path, values)| Some((path.strip_prefix(&dotted)?.to_owned(), values.clone()))).collect();
-        Self::new(list, &self.device)
+        self.with_list(list)
     }
 
     /// The weight at `path`.
@@ -125,7 +130,10 @@ impl Weights {
     ///
     /// # Errors
     /// Whatever `build` fails with: a weight that is missing or of another shape.
-    pub fn build<M>(&self, build: impl FnOnce(&crate::model::params::Params<'_, Tensor>) -> std::result::Result<M, ModelError>) -> Result<M> {
+    pub fn build<M>(
+        &self,
+        build: impl FnOnce(&crate::model::params::Params<'_, Tensor>) -> std::result::Result<M, ModelError>,
+    ) -> Result<M> {
         let source = std::sync::Mutex::new(self.clone());
         Ok(build(&crate::model::params::Params::root(&source))?)
     }

@@ -351,6 +351,7 @@ impl App {
         let side = Frame::new().fill(p.panel).inner_margin(theme.margin_xy(22.0, 20.0));
         Panel::right("side").exact_size(theme.px(348.0)).resizable(false).frame(side).show(ui, |ui| {
             egui::ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+                ui.set_max_width(ui.available_width() - theme.px(2.0));
                 lab.side_ui(&mut self.context(wishes, now), ui);
             });
         });
@@ -519,7 +520,7 @@ impl Lab for Nothing {
 
 fn drop_hint(ctx: &Context, theme: &Theme) {
     let p = theme.palette();
-    let painter = ctx.layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::new("drop")));
+    let painter = ctx.layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("drop")));
     let rect = ctx.content_rect();
     painter.rect_filled(rect, 0.0, theme::Palette::faint(p.ground, 0.85));
     let font = theme.font(theme::Weight::SemiBold, 26.0);

@@ -62,7 +62,7 @@ impl Notices {
         let p = theme.palette();
         let mut dismissed = None;
         if !self.list.is_empty() {
-            egui::Area::new(Id::new("notices")).order(egui::Order::Foreground).anchor(Align2::CENTER_TOP, vec2(0.0, top)).show(ctx, |ui| {
+            egui::Area::new(Id::unique("notices")).order(egui::Order::Foreground).anchor(Align2::CENTER_TOP, vec2(0.0, top)).show(ctx, |ui| {
                 let hidden = self.list.len().saturating_sub(Self::MOST);
                 for notice in self.list.iter().take(Self::MOST) {
                     let edge = if notice.tone == Tone::Failure { p.danger } else { p.line };

@@ -46,6 +46,8 @@ impl Job {
 struct State {
     waiting: [Option<Job>; PLACES],
     unread: VecDeque<Event>,
+    /// Jobs that the thread has taken and not finished: one, and a short one inside of it.
+    at_work: usize,
     closed: bool,
 }
 
@@ -131,6 +133,7 @@ impl Mailbox {
                 return None;
             }
             if let Some(job) = ORDER.iter().find_map(|&place| state.waiting[place].take()) {
+                state.at_work += 1;
                 return Some(job);
             }
             state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -140,7 +143,9 @@ impl Mailbox {
     /// A short job, where one waits.
     pub fn take_short(&self) -> Option<Job> {
         let mut state = self.lock();
-        SHORT.iter().find_map(|&place| state.waiting[place].take())
+        let job = SHORT.iter().find_map(|&place| state.waiting[place].take())?;
+        state.at_work += 1;
+        Some(job)
     }
 
     /// Whether the job is still the one that is wanted.
@@ -153,6 +158,7 @@ impl Mailbox {
         let place = job.place();
         self.progress[place].store(0, Ordering::Release);
         self.wanted[place].compare_exchange(job.id.0, 0, Ordering::AcqRel, Ordering::Acquire).ok();
+        self.lock().at_work -= 1;
     }
 
     /// Hands an answer to the window; waits while too many lie unread. `false` when it was dropped: the job is stale or all is
@@ -199,10 +205,10 @@ impl Mailbox {
         (both != 0).then_some(((both >> 32) as usize, (both & u64::from(u32::MAX)) as usize))
     }
 
-    /// Whether a job waits or runs, or an answer lies unread.
+    /// Whether a job waits or is being worked on (one that was cancelled has its last word to say), or an answer lies unread.
     pub fn is_busy(&self) -> bool {
-        let wanted = self.wanted.iter().any(|wanted| wanted.load(Ordering::Acquire) != 0);
-        wanted || !self.lock().unread.is_empty()
+        let state = self.lock();
+        state.at_work > 0 || !state.unread.is_empty() || state.waiting.iter().any(Option::is_some)
     }
 }
 

@@ -86,11 +86,11 @@ pub(crate) fn group_norm_backward(
                     let range = c * s.pixels..(c + 1) * s.pixels;
                     let (w, b) = (weight[first + c], bias[first + c]);
                     let (x, grad, dz) = (&x[range.clone()], &grad[range.clone()], &mut dx[range]);
-                    for ((dz, &x), &g) in dz.iter_mut().zip(x).zip(grad) {
-                        *dz = match activation {
-                            Activation::Silu => g * slope(Activation::Silu, (x - mean) * rstd * w + b),
-                            other => g * slope(other, (x - mean) * rstd * w + b),
-                        };
+                    // The choice stands outside of the loop, which is vector code only without it.
+                    match activation {
+                        Activation::Silu => times_slope(dz, x, grad, |x| slope(Activation::Silu, (x - mean) * rstd * w + b)),
+                        Activation::Identity => dz.copy_from_slice(grad),
+                        other => times_slope(dz, x, grad, |x| slope(other, (x - mean) * rstd * w + b)),
                     }
                     let total = sum_lanes(dz);
                     let weighted = (dot_lanes(dz, x) - mean * total) * rstd;
@@ -114,6 +114,14 @@ pub(crate) fn group_norm_backward(
         dw[i % s.channels] += weighted;
     }
     (dx, dw, db)
+}
+
+/// `dz = grad slope(x)`.
+#[inline(always)]
+fn times_slope(dz: &mut [f32], x: &[f32], grad: &[f32], slope: impl Fn(f32) -> f32) {
+    for ((dz, &x), &g) in dz.iter_mut().zip(x).zip(grad) {
+        *dz = g * slope(x);
+    }
 }
 
 #[inline(always)]

@@ -350,13 +350,28 @@ impl CustomOp1 for Activate {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout) -> Result<(CpuStorage, Shape)> {
-        let activation = self.0;
-        done(map1(slice("activation", x, xl)?, |x| activate(activation, x)), xl.shape().clone())
+        let x = slice("activation", x, xl)?;
+        // One loop for each, so that the choice is not made at every element.
+        let y = match self.0 {
+            Activation::Identity => x.to_vec(),
+            Activation::Silu => map1(x, |x| activate(Activation::Silu, x)),
+            Activation::Gelu => map1(x, |x| activate(Activation::Gelu, x)),
+            Activation::QuickGelu => map1(x, |x| activate(Activation::QuickGelu, x)),
+        };
+        done(y, xl.shape().clone())
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let activation = self.0;
-        let dx = with_values(x, |x| with_values(grad, |g| Ok(map2(x, g, |x, g| g * slope(activation, x)))))?;
+        let dx = with_values(x, |x| {
+            with_values(grad, |g| {
+                Ok(match self.0 {
+                    Activation::Identity => g.to_vec(),
+                    Activation::Silu => map2(x, g, |x, g| g * slope(Activation::Silu, x)),
+                    Activation::Gelu => map2(x, g, |x, g| g * slope(Activation::Gelu, x)),
+                    Activation::QuickGelu => map2(x, g, |x, g| g * slope(Activation::QuickGelu, x)),
+                })
+            })
+        })?;
         Ok(Some(tensor(dx, x.shape())?))
     }
 }

@@ -1,6 +1,7 @@
 //! From text to words: special tokens, lower case, CLIP's pattern.
 
 use super::{BOS, EOS};
+use unicode_normalization::UnicodeNormalization;
 
 const CONTRACTIONS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
 
@@ -23,9 +24,9 @@ pub(super) fn split_specials(text: &str) -> Vec<Part<'_>> {
     parts
 }
 
-/// Lower case, character by character.
+/// Composed accents (NFC), then lower case, character by character.
 pub(super) fn normalize(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
+    text.nfc().flat_map(char::to_lowercase).collect()
 }
 
 /// The kinds of characters that CLIP's pattern tells apart.

@@ -29,7 +29,7 @@ pub const SHORTCUTS: &[(&str, &str)] = &[
 pub fn show(ctx: &Context, theme: &Theme) -> bool {
     let p = theme.palette();
     let frame = egui::Frame::new().fill(p.panel).stroke(theme.hairline()).corner_radius(theme.radius()).inner_margin(theme.margin(28.0));
-    let modal = Modal::new(Id::new("help")).frame(frame).backdrop_color(Palette::faint(p.ground, 0.75)).show(ctx, |ui| {
+    let modal = Modal::new(Id::unique("help")).frame(frame).backdrop_color(Palette::faint(p.ground, 0.75)).show(ctx, |ui| {
         ui.set_width(theme.px(560.0).min(ctx.content_rect().width() * 0.8));
         ui.label(egui::RichText::new("Shortcuts").font(theme.font(Weight::SemiBold, 22.0)));
         ui.add_space(theme.px(8.0));

@@ -135,9 +135,9 @@ fn seed(ui: &mut Ui, theme: &Theme, work: &mut Work) {
         work.seed = roll(work.seed);
     }
     ui.add_space(theme.px(4.0));
-    let value = egui::DragValue::new(&mut work.seed).range(0..=SEEDS - 1).speed(0.2).update_while_editing(false);
     ui.scope(|ui| {
         ui.style_mut().drag_value_text_style = egui::TextStyle::Button;
+        let value = egui::DragValue::new(&mut work.seed).range(0..=SEEDS - 1).speed(0.2).update_while_editing(false);
         let response = ui.add_sized(vec2(theme.px(68.0), theme.px(34.0)), value);
         let enabled = ui.is_enabled();
         let seed = work.seed as f64;

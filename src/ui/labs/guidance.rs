@@ -10,6 +10,7 @@ use crate::ui::clock::{Pace, Stops};
 use crate::ui::theme::{Symbol, Weight};
 use crate::ui::widgets::controls::{paragraph, progress, readout, section, segmented, text_button};
 use crate::ui::widgets::math::{Math, equation, inline, num, op, row, sym, word};
+use crate::ui::widgets::slider::{self, Spec};
 use crate::ui::widgets::textures::Mapping;
 use crate::ui::widgets::tile::{self, Badge, HEADER, Tile};
 use crate::ui::widgets::track;
@@ -311,7 +312,7 @@ impl Guidance {
                     .filter(|t| t.shape().len() == 4 && t.shape()[1] > channel)
                     .map(|t| cx.textures.get(ui.ctx(), theme, ("eps", i, channel), t, mapping, false));
                 tile::frame(ui, theme, rect, texture, "");
-                let response = ui.interact(rect, ui.id().with(("eps", i, channel)), egui::Sense::hover());
+                let response = ui.interact(rect, ui.scope_id().with(("eps", i, channel)), egui::Sense::hover());
                 if let Some(t) = tensor.filter(|t| t.shape().len() == 4 && t.shape()[1] > channel) {
                     response.on_hover_ui(|ui| cell_tip(ui, rect, t, channel));
                 }
@@ -396,8 +397,17 @@ impl Guidance {
              walks further that way than the model would. Too little ignores the prompt, too much burns the picture.",
         );
         section(ui, theme, "Full run");
-        let response = ui.add(egui::Slider::new(&mut cx.work.guidance.steps, COARSE_STEPS + 1..=100).logarithmic(true).text("steps"));
-        response.on_hover_text("Steps of the refined run. A drag is answered with 6 steps first.");
+        let mut steps = cx.work.guidance.steps as f64;
+        let spec = Spec {
+            name: "Steps",
+            hint: "Steps of the refined run. A drag is answered with 6 steps first.",
+            range: (COARSE_STEPS + 1) as f64..=100.0,
+            logarithmic: true,
+            decimals: 0,
+            symbol: Symbol::Plain,
+        };
+        slider::show(ui, theme, &mut steps, &spec);
+        cx.work.guidance.steps = steps as usize;
         if let Some((done, total)) = cx.session.progress(Slot::Guidance)
             && progress(ui, theme, if total > COARSE_STEPS { "Refining" } else { "Coarse" }, done, total)
         {

@@ -9,10 +9,11 @@ use crate::ui::clock::{Pace, Stops};
 use crate::ui::theme::{Palette, Symbol, Theme, Weight};
 use crate::ui::widgets::controls::{paragraph, readout, section, text_button};
 use crate::ui::widgets::math::{self, Math, equation, num, op, row, scientific, sym, word};
+use crate::ui::widgets::slider::{self, Spec};
 use crate::ui::widgets::textures::Mapping;
 use crate::ui::widgets::tile;
 use egui::{Align2, Color32, Rect, Role, Sense, Stroke, Ui, UiBuilder, WidgetInfo, pos2, vec2};
-use egui_plot::{GridMark, Line, LineStyle, Plot, PlotBounds, PlotPoint, PlotPoints, Points, VLine};
+use egui_plot::{AxisHints, GridMark, Line, LineStyle, Plot, PlotBounds, PlotPoint, PlotPoints, Points, VLine};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -212,8 +213,11 @@ impl Schedules {
         let timestep = cx.clock.position();
         let focus = cx.work.schedules.focus.clone();
         let (low, high) = quantity.bounds();
+        let header = theme.px(26.0);
+        math::inline(ui.painter(), theme, &quantity.title(), 16.0, rect.min + vec2(theme.px(40.0), theme.px(18.0)));
+        let rect = Rect::from_min_max(rect.min + vec2(0.0, header), rect.max);
         let mut child = ui.new_child(UiBuilder::new().max_rect(rect).id_salt(quantity.name()));
-        child.style_mut().text_styles.insert(egui::TextStyle::Body, theme.font(Weight::Medium, 12.5));
+        let small = theme.font(Weight::Medium, 12.5);
         child.visuals_mut().extreme_bg_color = p.panel;
         let y_label = move |mark: GridMark, _: &std::ops::RangeInclusive<f64>| {
             if quantity.is_log() {
@@ -240,11 +244,10 @@ impl Schedules {
             .grid_color(p.line)
             .cursor_color(Color32::TRANSPARENT)
             .set_margin_fraction(egui::Vec2::ZERO)
-            .y_axis_min_width(theme.px(38.0))
+            .custom_x_axes(vec![AxisHints::new_x().formatter(|mark, _| format!("{:.0}", mark.value)).tick_label_color(p.dim).tick_label_font(small.clone())])
+            .custom_y_axes(vec![AxisHints::new_y().formatter(y_label).min_thickness(theme.px(40.0)).tick_label_color(p.dim).tick_label_font(small)])
             .x_grid_spacer(move |_| marks(0.0, last + 1.0, 250.0))
             .y_grid_spacer(move |_| marks((low / spacing).ceil() * spacing, high, spacing))
-            .x_axis_formatter(|mark, _| format!("{:.0}", mark.value))
-            .y_axis_formatter(y_label)
             .label_formatter(|_| None)
             .show(&mut child, |plot| {
                 plot.set_plot_bounds(PlotBounds::from_min_max([-last * 0.012, low], [last * 1.012, high]));
@@ -267,12 +270,6 @@ impl Schedules {
                     plot.points(Points::new("now", [timestep, y]).radius(theme.px(4.0)).color(p.schedules[index]));
                 }
             });
-        let frame = *response.transform.frame();
-        let title = pos2(frame.left() + theme.px(12.0), frame.top() + theme.px(24.0));
-        let width = math::width(ui.painter(), theme, &quantity.title(), 17.0);
-        let ground = Rect::from_min_max(frame.min + vec2(theme.px(4.0), theme.px(2.0)), title + vec2(width + theme.px(8.0), theme.px(8.0)));
-        ui.painter().rect_filled(ground, theme.radius(), Palette::faint(p.panel, 0.85));
-        math::inline(ui.painter(), theme, &quantity.title(), 17.0, title);
         response.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, quantity.name()));
         if let Some(pointer) = response.response.interact_pointer_pos() {
             cx.clock.playing &= !response.response.dragged();
@@ -313,7 +310,7 @@ impl Schedules {
         let p = theme.palette();
         let info = &SCHEDULES[index];
         let chosen = cx.work.schedules.focus == info.id;
-        let response = ui.interact(rect, ui.id().with(("schedule", info.id)), Sense::click());
+        let response = ui.interact(rect, ui.scope_id().with(("schedule", info.id)), Sense::click());
         response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, chosen, info.label));
         if response.clicked() {
             cx.work.schedules.focus = info.id.to_owned();
@@ -383,9 +380,10 @@ impl Schedules {
         }
         for (value, param) in params.iter_mut().zip(info.params) {
             let log = param.min > 0.0 && param.max / param.min > 50.0;
-            let mut slider = egui::Slider::new(value, param.min..=param.max).logarithmic(log).text(param.label);
-            slider = if log { slider.custom_formatter(|v, _| format!("{v:.5}")) } else { slider.max_decimals(3) };
-            ui.add(slider).on_hover_text(format!("Default {}", param.default));
+            let decimals = if param.max < 0.1 || log { 5 } else { 3 };
+            let hint = format!("Default {}", param.default);
+            let spec = Spec { name: param.label, hint: &hint, range: param.min..=param.max, logarithmic: log, decimals, symbol: Symbol::Plain };
+            slider::show(ui, theme, value, &spec);
         }
         if params != cx.work.schedules.params_of(index) {
             cx.work.schedules.params.insert(info.id.to_owned(), params);

@@ -88,7 +88,7 @@ pub fn segmented<T: Copy + PartialEq>(ui: &mut Ui, theme: &Theme, value: &mut T,
     for ((option, label, hint), (galley, width)) in options.iter().zip(galleys.into_iter().zip(widths)) {
         let cell = Rect::from_min_size(egui::pos2(left, rect.top() + 2.0), vec2(width, rect.height() - 4.0));
         left += width;
-        let id = ui.id().with(("segment", *label, options[0].1));
+        let id = ui.scope_id().with(("segment", *label, options[0].1));
         let response = ui.interact(cell, id, Sense::click());
         let enabled = ui.is_enabled();
         let chosen = *value == *option;

@@ -4,6 +4,7 @@ pub mod controls;
 pub mod icons;
 pub mod math;
 pub mod scrubber;
+pub mod slider;
 pub mod textures;
 pub mod tile;
 pub mod track;

@@ -1,7 +1,8 @@
 //! The track of the clock: from the picture at the left to noise at the right.
 
+use super::slider;
 use crate::ui::theme::{Palette, Symbol, Theme, Weight};
-use egui::{Align2, Rect, Response, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, Rect, Response, Sense, Stroke, Ui, pos2, vec2};
 
 /// Where a timestep lies on the track, and back.
 fn x_of(track: Rect, timestep: f64, last: f64) -> f32 {
@@ -12,58 +13,22 @@ fn x_of(track: Rect, timestep: f64, last: f64) -> f32 {
 pub fn show(ui: &mut Ui, theme: &Theme, timestep: f64, last: f64, marks: &[(f64, bool)]) -> (Response, Option<f64>) {
     let p = theme.palette();
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), theme.px(56.0)), Sense::click_and_drag());
-    let enabled = ui.is_enabled();
-    response.widget_info(|| WidgetInfo::slider(enabled, timestep.round(), "Timestep"));
-    ui.ctx().accesskit_node_builder(response.id, |node| {
-        use egui::accesskit::Action;
-        node.set_min_numeric_value(0.0);
-        node.set_max_numeric_value(last);
-        node.set_numeric_value_step(1.0);
-        [Action::SetValue, Action::Increment, Action::Decrement].into_iter().for_each(|action| node.add_action(action));
-    });
+    slider::declare(ui, &response, "Timestep", timestep.round(), &(0.0..=last), 1.0);
     let track = Rect::from_min_max(
         pos2(rect.left() + theme.px(12.0), rect.center().y - theme.px(5.0)),
         pos2(rect.right() - theme.px(12.0), rect.center().y + theme.px(5.0)),
     );
-    let mut asked = ui.input(|i| {
-        use egui::accesskit::{Action, ActionData};
-        i.accesskit_action_requests(response.id, Action::SetValue).find_map(|request| match request.data {
-            Some(ActionData::NumericValue(value)) => Some(value),
-            _ => None,
-        })
-    });
-    let nudges = ui.input(|i| {
-        use egui::accesskit::Action;
-        i.num_accesskit_action_requests(response.id, Action::Increment) as f64
-            - i.num_accesskit_action_requests(response.id, Action::Decrement) as f64
-    });
-    if nudges != 0.0 {
-        asked = Some(timestep.round() + nudges);
-    }
-    if let Some(pointer) = response.interact_pointer_pos() {
-        asked = Some(f64::from((pointer.x - track.left()) / track.width()).clamp(0.0, 1.0) * last);
-    }
+    // The arrow keys belong to the clock, with or without focus here.
+    let (steps, set, place) = slider::asked(ui, &response, track);
+    let asked = place
+        .map(|place| place.clamp(0.0, 1.0) * last)
+        .or(set)
+        .or((steps != 0.0).then_some(timestep.round() + steps));
 
     let painter = ui.painter();
     let (signal, noise) = (p.symbol(Symbol::Signal), p.symbol(Symbol::Noise));
-    let cells = 96;
+    slider::gradient(ui, track, |share| Palette::mix(signal, noise, share));
     let radius = track.height() * 0.5;
-    painter.circle_filled(pos2(track.left(), track.center().y), radius, signal);
-    painter.circle_filled(pos2(track.right(), track.center().y), radius, noise);
-    let mut mesh = egui::Mesh::default();
-    for i in 0..=cells {
-        let share = i as f32 / cells as f32;
-        let color = Palette::mix(signal, noise, share);
-        let x = track.left() + share * track.width();
-        mesh.colored_vertex(pos2(x, track.top()), color);
-        mesh.colored_vertex(pos2(x, track.bottom()), color);
-        if i > 0 {
-            let n = 2 * i as u32;
-            mesh.add_triangle(n - 2, n - 1, n);
-            mesh.add_triangle(n - 1, n, n + 1);
-        }
-    }
-    painter.add(mesh);
     for (mark, kept) in marks {
         let x = x_of(track, *mark, last);
         let color = if *kept { p.text } else { p.line };

@@ -59,7 +59,7 @@ impl Textures {
     ) -> TextureId {
         let theme_key = matches!(mapping, Mapping::Heat { .. }).then_some(theme.choice);
         let key = Key { tensor: HostTensorKey(tensor.clone()), mapping, theme: theme_key, smooth };
-        let id = egui::Id::new(slot);
+        let id = egui::Id::unique(slot);
         if let Some((old, handle)) = self.slots.get_mut(&id) {
             if *old != key {
                 handle.set(image_of(tensor, mapping, theme), options(smooth));

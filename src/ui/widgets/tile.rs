@@ -83,7 +83,7 @@ pub fn show(ui: &mut Ui, theme: &Theme, rect: Rect, tile: &Tile<'_>) -> Response
     if let Some((badge, extra)) = tile.badge {
         let rect = badge_at(ui, theme, pos2(right, header.center().y), &format!("{}{extra}", badge.label()));
         right = rect.left() - theme.px(8.0);
-        let id = ui.id().with(("badge", tile.title));
+        let id = ui.scope_id().with(("badge", tile.title));
         ui.interact(rect, id, Sense::hover()).on_hover_text(badge.hint());
     }
     let font = theme.font(Weight::Regular, 14.0);
@@ -136,7 +136,7 @@ pub fn frame(ui: &Ui, theme: &Theme, rect: Rect, texture: Option<TextureId>, wai
 /// A small picture with a line below it, that can be pressed. The ring says that it is the one shown now.
 pub fn thumb(ui: &mut Ui, theme: &Theme, rect: Rect, texture: Option<TextureId>, chosen: bool, name: &str) -> Response {
     let p = theme.palette();
-    let response = ui.interact(rect, ui.id().with(("thumb", name)), Sense::click());
+    let response = ui.interact(rect, ui.scope_id().with(("thumb", name)), Sense::click());
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, chosen, name));
     frame(ui, theme, rect, texture, "");
     if chosen || response.hovered() || response.has_focus() {
@@ -162,7 +162,7 @@ pub fn legend(ui: &mut Ui, theme: &Theme, rect: Rect, range: f32) {
         ui.painter().rect_filled(cell, 0.0, p.diverging(a + b - 1.0));
     }
     ui.painter().vline(bar.center().x, bar.y_range().expand(2.0), Stroke::new(1.0, p.dim));
-    let response = ui.interact(rect, ui.id().with("legend"), Sense::hover());
+    let response = ui.interact(rect, ui.scope_id().with("legend"), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("colour scale from minus {range} to plus {range}")));
     response.on_hover_text("One scale for all heat maps here: blue below zero, orange above.");
 }

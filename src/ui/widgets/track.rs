@@ -1,8 +1,9 @@
 //! The guidance slider: a wide track with marks that mean something, and both conventions beside it.
 
 use super::math::{self, num, row, sym, word};
+use super::slider;
 use crate::ui::theme::{Palette, Symbol, Theme, Weight};
-use egui::{Align2, Key, Rect, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, Rect, Sense, Stroke, Ui, pos2, vec2};
 
 /// Largest scale.
 pub const MOST: f64 = 20.0;
@@ -13,14 +14,7 @@ pub fn show(ui: &mut Ui, theme: &Theme, scale: &mut f64) -> (bool, bool) {
     let p = theme.palette();
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), theme.px(84.0)), Sense::click_and_drag());
     let before = *scale;
-    response.widget_info(|| WidgetInfo::slider(true, before, "Guidance scale w"));
-    ui.ctx().accesskit_node_builder(response.id, |node| {
-        use egui::accesskit::Action;
-        node.set_min_numeric_value(0.0);
-        node.set_max_numeric_value(MOST);
-        node.set_numeric_value_step(0.1);
-        [Action::SetValue, Action::Increment, Action::Decrement].into_iter().for_each(|action| node.add_action(action));
-    });
+    slider::declare(ui, &response, "Guidance scale w", before, &(0.0..=MOST), 0.1);
     let numbers = theme.px(150.0);
     let track = Rect::from_min_max(
         pos2(rect.left() + numbers, rect.top() + theme.px(26.0)),
@@ -28,33 +22,13 @@ pub fn show(ui: &mut Ui, theme: &Theme, scale: &mut f64) -> (bool, bool) {
     );
     let x_of = |w: f64| track.left() + (w / MOST) as f32 * track.width();
 
-    if response.has_focus() {
-        ui.memory_mut(|m| {
-            m.set_focus_lock_filter(response.id, egui::EventFilter { horizontal_arrows: true, ..Default::default() });
-        });
-    }
-    let (keys, asked) = ui.input(|i| {
-        use egui::accesskit::{Action, ActionData};
-        let arrows = if response.has_focus() {
-            f64::from(i.num_presses(Key::ArrowRight) as u32) - f64::from(i.num_presses(Key::ArrowLeft) as u32)
-        } else {
-            0.0
-        };
-        let nudges = i.num_accesskit_action_requests(response.id, Action::Increment) as f64
-            - i.num_accesskit_action_requests(response.id, Action::Decrement) as f64;
-        let asked = i.accesskit_action_requests(response.id, Action::SetValue).find_map(|r| match r.data {
-            Some(ActionData::NumericValue(v)) => Some(v),
-            _ => None,
-        });
-        (arrows + nudges, asked)
-    });
-    let mut next = asked.unwrap_or(before) + 0.1 * keys;
-    if let Some(pointer) = response.interact_pointer_pos()
-        && pointer.x > track.left() - theme.px(20.0)
-    {
-        next = f64::from((pointer.x - track.left()) / track.width()) * MOST;
+    let (steps, set, place) = slider::asked(ui, &response, track);
+    let mut next = set.unwrap_or(before) + 0.1 * steps;
+    if let Some(place) = place.filter(|place| *place > -0.05) {
+        next = place * MOST;
         // The marks hold a little.
-        if let Some((mark, ..)) = MARKS.iter().find(|(m, ..)| (x_of(*m) - pointer.x).abs() < theme.px(4.0)) {
+        let pointer = x_of(next);
+        if let Some((mark, ..)) = MARKS.iter().find(|(m, ..)| (x_of(*m) - pointer).abs() < theme.px(4.0)) {
             next = *mark;
         }
     }
@@ -69,23 +43,12 @@ pub fn show(ui: &mut Ui, theme: &Theme, scale: &mut f64) -> (bool, bool) {
     math::inline(painter, theme, &prime, 15.0, pos2(rect.left(), baseline + theme.px(28.0)));
 
     let (uncond, cond, guided) = (p.symbol(Symbol::Unconditional), p.symbol(Symbol::Conditional), p.symbol(Symbol::Guided));
+    slider::gradient(ui, track, |share| {
+        let w = share * MOST as f32;
+        if w < 1.0 { Palette::mix(uncond, cond, w) } else { Palette::mix(cond, guided, (w - 1.0) / 9.0) }
+    });
+    let painter = ui.painter();
     let radius = track.height() * 0.5;
-    painter.circle_filled(pos2(track.left(), track.center().y), radius, uncond);
-    painter.circle_filled(pos2(track.right(), track.center().y), radius, guided);
-    let mut mesh = egui::Mesh::default();
-    let cells = 160;
-    for i in 0..=cells {
-        let w = MOST * f64::from(i) / f64::from(cells);
-        let color = if w < 1.0 { Palette::mix(uncond, cond, w as f32) } else { Palette::mix(cond, guided, ((w - 1.0) / 9.0) as f32) };
-        mesh.colored_vertex(pos2(x_of(w), track.top()), color);
-        mesh.colored_vertex(pos2(x_of(w), track.bottom()), color);
-        if i > 0 {
-            let n = 2 * i;
-            mesh.add_triangle(n - 2, n - 1, n);
-            mesh.add_triangle(n - 1, n, n + 1);
-        }
-    }
-    painter.add(mesh);
     for (i, (mark, number, meaning)) in MARKS.iter().enumerate() {
         let x = x_of(*mark);
         painter.vline(x, track.bottom() + theme.px(5.0)..=track.bottom() + theme.px(13.0), Stroke::new(theme.px(2.0), p.dim));

@@ -33,9 +33,11 @@ impl ForwardReverse {
         ui.horizontal(|ui| self.controls(cx, ui));
         ui.add_space(theme.px(8.0));
         let room = ui.available_rect_before_wrap();
-        let (gap, strip) = (theme.px(24.0), theme.px(116.0));
+        let (gap, least) = (theme.px(24.0), theme.px(112.0));
         let header = theme.px(HEADER);
-        let side = ((room.width() - gap) * 0.5).min(room.height() - strip - theme.px(14.0) - header).max(64.0).floor();
+        let side = ((room.width() - gap) * 0.5).min(room.height() - least - theme.px(14.0) - header).max(64.0).floor();
+        // What height the pictures leave over goes to the strip.
+        let strip = (room.height() - header - side - theme.px(14.0)).clamp(least, theme.px(190.0)).floor();
         let left = (room.center().x - side - gap * 0.5).round();
         let spare = (room.height() - header - side - strip - theme.px(14.0)).max(0.0);
         let top = room.top() + (spare * 0.3).min(theme.px(40.0)).floor();

@@ -6,6 +6,7 @@ use crate::ui::clock::Direction;
 use crate::ui::labs::LabContext;
 use crate::ui::theme::{Symbol, Weight};
 use crate::ui::widgets::controls::{paragraph, progress, readout, section, share_bar, text_button};
+use crate::ui::widgets::slider::{self, Spec};
 use crate::ui::widgets::math::{Math, equation, num, op, row, scientific, sym, word};
 use crate::worker::protocol::Slot;
 use egui::Ui;
@@ -144,6 +145,7 @@ fn reverse(cx: &mut LabContext<'_>, ui: &mut Ui) {
         row([x_t(), op("−"), noise_root(), eps()]).over(signal_root()),
     ]);
     equation(ui, theme, &formula, 23.0, "x 0 hat equals x t minus root of 1 minus alpha bar t times guided epsilon, over root alpha bar t");
+    ui.add_space(theme.px(8.0));
     let live = row([
         x0_hat(),
         op("="),
@@ -166,25 +168,41 @@ fn run_settings(cx: &mut LabContext<'_>, ui: &mut Ui) {
     let own_scale = cx.session.card.as_ref().map_or(5.0, |card| card.default_guidance);
     let own = &mut cx.work.forward_reverse;
     ui.horizontal(|ui| {
-        let label = ui.label("Sampler");
+        let label = ui.label(egui::RichText::new("Sampler").font(theme.font(Weight::Regular, 14.0)).color(theme.palette().dim));
         let current = SAMPLERS.iter().find(|s| s.id == own.sampler).map_or("", |s| s.label);
-        egui::ComboBox::from_id_salt("sampler")
-            .selected_text(current)
-            .show_ui(ui, |ui| {
-                for sampler in SAMPLERS {
-                    ui.selectable_value(&mut own.sampler, sampler.id.to_owned(), sampler.label).on_hover_text(sampler.paper);
-                }
-            })
-            .response
-            .labelled_by(label.id);
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            egui::ComboBox::from_id_salt("sampler")
+                .selected_text(current)
+                .show_ui(ui, |ui| {
+                    for sampler in SAMPLERS {
+                        ui.selectable_value(&mut own.sampler, sampler.id.to_owned(), sampler.label).on_hover_text(sampler.paper);
+                    }
+                })
+                .response
+                .labelled_by(label.id);
+        });
     });
-    let mut steps = own.steps;
-    let response = ui.add(egui::Slider::new(&mut steps, 2..=100).logarithmic(true).text("steps"));
-    response.on_hover_text("Evaluations of the model. More steps, smaller strides.");
-    own.steps = steps;
+    let mut steps = own.steps as f64;
+    let spec = Spec {
+        name: "Steps",
+        hint: "Evaluations of the model. More steps, smaller strides.",
+        range: 2.0..=100.0,
+        logarithmic: true,
+        decimals: 0,
+        symbol: Symbol::Plain,
+    };
+    slider::show(ui, theme, &mut steps, &spec);
+    own.steps = steps as usize;
     let mut scale = own.guidance_scale.unwrap_or(own_scale);
-    let slider = egui::Slider::new(&mut scale, 0.0..=20.0).step_by(0.1).fixed_decimals(1).text("guidance w");
-    if ui.add(slider).on_hover_text("ε̃ = ε∅ + w (εc − ε∅). 1 is no guidance. See the third lab.").changed() {
+    let spec = Spec {
+        name: "Guidance scale w",
+        hint: "ε̃ = ε∅ + w (εc − ε∅). 1 is no guidance. See the third lab.",
+        range: 0.0..=20.0,
+        logarithmic: false,
+        decimals: 1,
+        symbol: Symbol::Guided,
+    };
+    if slider::show(ui, theme, &mut scale, &spec) {
         own.guidance_scale = Some(scale);
     }
     for (slot, what) in [(Slot::Reverse, "Denoising"), (Slot::Forward, "Looking along the forward run")] {

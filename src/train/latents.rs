@@ -1,0 +1,72 @@
+//! The latents that the U-Net is trained on: the means of many scenes, encoded once and kept in a file.
+
+use super::runner::StopFlag;
+use super::scenes::{PicturePool, SIDE};
+use super::state::{load_tensors, save_tensors};
+use super::{Result, TrainError};
+use crate::compute::Tensor as _;
+use crate::compute::candle::{Precision, with_precision};
+use crate::host::HostTensor;
+use crate::model::vae::AutoencoderKl;
+use candle_core::{Device, Tensor};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Pictures encoded at a time.
+const BATCH: usize = 32;
+
+/// What an autoencoder is told by: the sum and the sum of squares of the first latents that it makes.
+fn mark(first: &HostTensor) -> String {
+    let sum: f64 = first.data().iter().map(|&v| f64::from(v)).sum();
+    format!("{sum:.2} {:.2}", first.norm())
+}
+
+/// Scaled latents of the scenes `first_scene..first_scene + count`: `[count, C, h, w]`, unit deviation. Read from `path` where
+/// an earlier run left them, of the same scenes by the same autoencoder; otherwise encoded and written there. `None` when it
+/// was stopped; `progress(done, total)` hears of each batch.
+///
+/// # Errors
+/// When the encoder fails or the file cannot be written.
+pub fn encode_scenes(
+    vae: &AutoencoderKl<Tensor>,
+    first_scene: u64,
+    count: usize,
+    path: &Path,
+    device: &Device,
+    stop: &StopFlag,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<Option<HostTensor>> {
+    let scale = vae.config().scaling_factor as f32;
+    let mut part = |start: usize| -> Result<HostTensor> {
+        // A pool of its own for each batch, so that the pictures are not kept.
+        let pool = PicturePool::new(first_scene + start as u64, BATCH.min(count - start), SIDE);
+        let pictures = Tensor::from_host(&pool.batch(&(0..pool.len()).collect::<Vec<_>>()), device)?;
+        let (mean, _) = with_precision(Precision::F32, || vae.encode(&pictures))?;
+        progress(start + pool.len(), count);
+        Ok(mean.to_host()?.map(|v| v * scale))
+    };
+    let first = part(0)?;
+    let key = format!("scenes {first_scene} to {}, marked {}", first_scene + count as u64, mark(&first));
+    if path.exists() {
+        // A file that cannot be read is one that is made again.
+        if let Ok((found, metadata)) = load_tensors(path, device)
+            && metadata.get("key") == Some(&key)
+            && let Some(latents) = found.get("latents")
+        {
+            return Ok(Some(latents.clone()));
+        }
+    }
+    let mut parts = vec![first];
+    for start in (BATCH..count).step_by(BATCH) {
+        if stop.is_set() {
+            return Ok(None);
+        }
+        parts.push(part(start)?);
+    }
+    let latents = HostTensor::cat_outer(&parts.iter().collect::<Vec<_>>());
+    if !latents.is_finite() {
+        return Err(TrainError::Missing("the autoencoder's latents are not finite".into()));
+    }
+    save_tensors(path, &[("latents".to_owned(), latents.clone())], HashMap::from([("key".to_owned(), key)]))?;
+    Ok(Some(latents))
+}

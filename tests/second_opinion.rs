@@ -1,0 +1,113 @@
+//! Our networks against those of candle-transformers on the same weights: two programs written apart from each other.
+
+use candle_core::{DType, Device};
+use candle_nn::VarBuilder;
+use candle_transformers::models::clip::text_model as their_clip;
+use candle_transformers::models::stable_diffusion::{unet_2d, vae as their_vae};
+use diffuscope::compute::Tensor;
+use diffuscope::compute::candle::CandleTensor;
+use diffuscope::host::HostTensor;
+use diffuscope::model::checkpoint::{Checkpoint, CheckpointSource};
+use diffuscope::model::params::Params;
+use diffuscope::model::taps::Taps;
+use diffuscope::model::{clip, unet, vae};
+use diffuscope::noise::{Stream, gaussian};
+use std::sync::Mutex;
+
+const TOLERANCE: f64 = 1e-4;
+
+fn read(part: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/golden/pipelines/sd1_shape/{part}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn ours<M>(bytes: &[u8], new: impl FnOnce(&Params<CandleTensor>) -> M) -> M {
+    let checkpoint = Checkpoint::from_bytes("golden", bytes).unwrap();
+    let source = Mutex::new(CheckpointSource::<CandleTensor>::new(&checkpoint, Device::Cpu));
+    new(&Params::root(&source))
+}
+
+fn theirs(bytes: &[u8]) -> VarBuilder<'static> {
+    VarBuilder::from_buffered_safetensors(bytes.to_vec(), DType::F32, &Device::Cpu).unwrap()
+}
+
+fn device(host: &HostTensor) -> CandleTensor {
+    <CandleTensor as Tensor>::from_host(host, &Device::Cpu).unwrap()
+}
+
+fn agree(what: &str, a: &CandleTensor, b: &CandleTensor) {
+    let (a, b) = (a.to_host().unwrap(), b.to_host().unwrap());
+    let error = a.lincomb(1.0, &b, -1.0).norm() / b.norm();
+    assert!(error < TOLERANCE, "{what}: relative error {error:e}");
+}
+
+#[test]
+fn unet() {
+    let bytes = read("unet/diffusion_pytorch_model.safetensors");
+    let config = unet::UNet2DConditionConfig::from_json(&read("unet/config.json")).unwrap();
+    let model = ours(&bytes, |p| unet::UNet2DConditionModel::new(&config, p).unwrap());
+    let blocks = (0..config.block_out_channels.len())
+        .map(|i| unet_2d::BlockConfig {
+            out_channels: config.block_out_channels[i],
+            use_cross_attn: config.down_attention[i].then_some(config.transformer_layers_per_block[i]),
+            attention_head_dim: config.heads[i],
+        })
+        .collect();
+    let their_config = unet_2d::UNet2DConditionModelConfig {
+        blocks,
+        layers_per_block: config.layers_per_block[0],
+        norm_num_groups: config.norm_num_groups,
+        cross_attention_dim: config.cross_attention_dim,
+        ..Default::default()
+    };
+    let other = unet_2d::UNet2DConditionModel::new(theirs(&bytes), 4, 4, false, their_config).unwrap();
+    let x = device(&gaussian(1, Stream::Start, [2, 4, 8, 8]));
+    let text = device(&gaussian(2, Stream::Start, [2, 16, config.cross_attention_dim]));
+    for timestep in [0.0, 437.0, 999.0] {
+        let a = model.forward(&x, &[timestep; 2], &text, &Device::Cpu, &mut Taps::none()).unwrap();
+        agree("unet", &a, &other.forward(&x, timestep, &text).unwrap());
+    }
+}
+
+#[test]
+fn autoencoder() {
+    let bytes = read("vae/diffusion_pytorch_model.safetensors");
+    let config = vae::AutoencoderKlConfig::from_json(&read("vae/config.json")).unwrap();
+    let model = ours(&bytes, |p| vae::AutoencoderKl::new(&config, p).unwrap());
+    let their_config = their_vae::AutoEncoderKLConfig {
+        block_out_channels: config.block_out_channels.clone(),
+        layers_per_block: config.layers_per_block,
+        latent_channels: config.latent_channels,
+        norm_num_groups: config.norm_num_groups,
+        use_quant_conv: true,
+        use_post_quant_conv: true,
+    };
+    let other = their_vae::AutoEncoderKL::new(theirs(&bytes), 3, 3, their_config).unwrap();
+    let z = device(&gaussian(3, Stream::Start, [1, 4, 8, 8]));
+    agree("decoder", &model.decode(&z).unwrap(), &other.decode(&z).unwrap());
+}
+
+#[test]
+fn text_encoder() {
+    let bytes = read("text_encoder/model.safetensors");
+    let config = clip::ClipTextConfig::from_json(&read("text_encoder/config.json")).unwrap();
+    let model = ours(&bytes, |p| clip::ClipTextModel::new(&config, p).unwrap());
+    let their_config = their_clip::ClipTextConfig {
+        vocab_size: config.vocab_size,
+        embed_dim: config.hidden_size,
+        activation: their_clip::Activation::QuickGelu,
+        intermediate_size: config.intermediate_size,
+        max_position_embeddings: config.max_position_embeddings,
+        pad_with: None,
+        num_hidden_layers: config.num_hidden_layers,
+        num_attention_heads: config.num_attention_heads,
+        projection_dim: config.hidden_size,
+    };
+    let root = theirs(&bytes);
+    let root = if root.contains_tensor("text_model.final_layer_norm.weight") { root.pp("text_model") } else { root };
+    let other = their_clip::ClipTextTransformer::new(root, &their_config).unwrap();
+    let ids: Vec<u32> = (0..16).map(|i| (i * 37 + 5) % config.vocab_size as u32).collect();
+    let a = model.forward(&ids, 1).unwrap();
+    let ids = CandleTensor::from_vec(ids, (1, 16), &Device::Cpu).unwrap();
+    // The mask hides nothing beyond causality when it starts after the last token.
+    agree("text encoder", &a, &other.forward_with_mask(&ids, usize::MAX).unwrap());
+}

@@ -1,0 +1,348 @@
+//! The stand-in for the worker: see `tests/ui.rs`.
+
+use diffuscope::diffusion::ideal::PointData;
+use diffuscope::diffusion::prediction::eps_from_x0;
+use diffuscope::diffusion::{Denoise, Level, NoiseSchedule, PredictionType, ScheduleInfo, TimestepSpacing, guide};
+use diffuscope::host::HostTensor;
+use diffuscope::noise::{Stream, gaussian};
+use diffuscope::ui::Backend;
+use diffuscope::worker::protocol::{
+    Command, Event, ForwardRequest, Frame, JobId, ModelCard, Picture, PictureSource, RunRequest, Slot, Tokens,
+};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+const SIDE: usize = 128;
+const LATENT: usize = 16;
+
+#[derive(Default)]
+struct Shared {
+    commands: Vec<Command>,
+    fail_picture: Option<String>,
+    fail_model: Option<String>,
+    slow: bool,
+}
+
+/// What a test sees of the stand-in, and how it makes it misbehave.
+#[derive(Clone, Default)]
+pub struct Control(Arc<Mutex<Shared>>);
+
+impl Control {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().expect("no test panicked holding it")
+    }
+
+    /// Every command so far, oldest first.
+    pub fn commands(&self) -> Vec<Command> {
+        self.lock().commands.clone()
+    }
+
+    /// Opening the next picture fails with this message.
+    pub fn fail_next_picture(&self, message: &str) {
+        self.lock().fail_picture = Some(message.to_owned());
+    }
+
+    /// Opening the model fails with this message.
+    pub fn fail_model(&self, message: &str) {
+        self.lock().fail_model = Some(message.to_owned());
+    }
+
+    /// From now on runs hardly get on.
+    pub fn slow(&self) {
+        self.lock().slow = true;
+    }
+
+    /// From now on they do.
+    pub fn fast(&self) {
+        self.lock().slow = false;
+    }
+}
+
+/// A house, a tree or a boat before a sky, by plain distance tests.
+pub fn draw(seed: u64) -> HostTensor {
+    let hue = |i: u64| ((seed.wrapping_mul(2_654_435_761) >> (8 * i)) & 255) as f32 / 255.0;
+    let (a, b) = (hue(0), hue(1));
+    let color = [[0.82, 0.28, 0.24], [0.95, 0.75, 0.25], [0.30, 0.50, 0.85], [0.85, 0.45, 0.70]][(seed % 4) as usize];
+    HostTensor::from_fn([3, SIDE, SIDE], |i| {
+        let (c, y, x) = (i / (SIDE * SIDE), (i / SIDE) % SIDE, i % SIDE);
+        let (u, v) = (x as f32 / SIDE as f32, y as f32 / SIDE as f32);
+        let sky = [0.98 - 0.45 * (1.0 - v), 0.72 + 0.1 * v - 0.25 * (1.0 - v), 0.55 + 0.35 * (1.0 - v)];
+        let hill = 0.66 + 0.06 * (6.0 * u + 5.0 * a).sin();
+        let sun = (u - 0.2 - 0.5 * b).powi(2) + (v - 0.25).powi(2) < 0.008;
+        let (hx, hy) = (u - 0.30 - 0.35 * a, v - 0.58);
+        let wall = hx.abs() < 0.13 && hy.abs() < 0.11;
+        let roof = hy < -0.11 && hy > -0.24 && hx.abs() < 0.17 * (hy + 0.24) / 0.13;
+        let door = hx.abs() < 0.03 && hy > 0.02 && hy < 0.11;
+        let value = if door {
+            [0.28, 0.18, 0.14]
+        } else if roof {
+            [0.35, 0.22, 0.22]
+        } else if wall {
+            color
+        } else if v > hill {
+            [0.36 - 0.2 * (v - hill), 0.62 - 0.3 * (v - hill), 0.30]
+        } else if sun {
+            [1.0, 0.93, 0.62]
+        } else {
+            sky
+        };
+        value[c]
+    })
+}
+
+/// Block averages of the colours and of their difference, to about unit deviation.
+fn encode(picture: &HostTensor) -> HostTensor {
+    let block = SIDE / LATENT;
+    let mean = |c: usize, y: usize, x: usize| {
+        let data = picture.data();
+        let sum: f32 = (0..block * block).map(|i| data[c * SIDE * SIDE + (y * block + i / block) * SIDE + x * block + i % block]).sum();
+        (sum / (block * block) as f32 - 0.55) * 4.0
+    };
+    HostTensor::from_fn([1, 4, LATENT, LATENT], |i| {
+        let (c, y, x) = (i / (LATENT * LATENT), (i / LATENT) % LATENT, i % LATENT);
+        if c < 3 { mean(c, y, x) } else { mean(0, y, x) - mean(2, y, x) }
+    })
+}
+
+/// Bilinear enlargement of the first three channels.
+fn decode(latents: &HostTensor) -> HostTensor {
+    let data = latents.data();
+    HostTensor::from_fn([3, SIDE, SIDE], |i| {
+        let (c, y, x) = (i / (SIDE * SIDE), (i / SIDE) % SIDE, i % SIDE);
+        let at = |v: usize| ((v as f32 + 0.5) * LATENT as f32 / SIDE as f32 - 0.5).clamp(0.0, LATENT as f32 - 1.0);
+        let (fy, fx) = (at(y), at(x));
+        let (y0, x0) = (fy as usize, fx as usize);
+        let (y1, x1) = ((y0 + 1).min(LATENT - 1), (x0 + 1).min(LATENT - 1));
+        let v = |y: usize, x: usize| data[c * LATENT * LATENT + y * LATENT + x];
+        let (wy, wx) = (fy - y0 as f32, fx - x0 as f32);
+        let mixed = (v(y0, x0) * (1.0 - wx) + v(y0, x1) * wx) * (1.0 - wy) + (v(y1, x0) * (1.0 - wx) + v(y1, x1) * wx) * wy;
+        (mixed / 4.0 + 0.55).clamp(0.0, 1.0)
+    })
+}
+
+enum Work {
+    Forward(ForwardRequest, usize),
+    Reverse(RunRequest, HostTensor, usize),
+    Once(Box<Command>),
+}
+
+struct Job {
+    id: JobId,
+    slot: Slot,
+    work: Work,
+    total: usize,
+    done: usize,
+}
+
+/// Does one frame of one job per poll.
+pub struct StandIn {
+    control: Control,
+    schedule: NoiseSchedule,
+    all: PointData,
+    next: u64,
+    queue: VecDeque<Job>,
+    events: VecDeque<Event>,
+    polls: usize,
+}
+
+impl StandIn {
+    /// A stand-in watched by `control`.
+    pub fn new(control: Control) -> Self {
+        let schedule = ScheduleInfo::find("squaredcos_cap_v2").expect("in the table").build(&[], 1000).expect("valid");
+        let all = PointData::new((0..24).map(|seed| encode(&draw(seed))).collect()).expect("points");
+        Self { control, schedule, all, next: 0, queue: VecDeque::new(), events: VecDeque::new(), polls: 0 }
+    }
+
+    fn level(&self, timestep: usize) -> Level {
+        self.schedule.level(timestep.min(999))
+    }
+
+    /// What the prompt stands for: the pictures whose colour word is in it.
+    fn conditional(prompt: &str) -> PointData {
+        let colors = ["red", "yellow", "blue", "pink"];
+        let word = colors.iter().position(|c| prompt.contains(c)).unwrap_or(prompt.len() % 4) as u64;
+        PointData::new((0..24).filter(|s| s % 4 == word).map(|s| encode(&draw(s))).collect()).expect("points")
+    }
+
+    fn frame(&mut self, x: &HostTensor, timestep: usize, prompt: &str, scale: f64, place: (usize, usize), pictures: bool) -> Frame {
+        let level = self.level(timestep);
+        // The ideal posterior is sharp; a temperature on the level keeps the two answers apart for longer.
+        let soft = Level { alpha: level.alpha, sigma: (level.sigma * 1.6).min(4.0) };
+        let x0_uncond = self.all.denoise(x, soft).expect("same shape");
+        let x0_cond = Self::conditional(prompt).denoise(x, soft).expect("same shape");
+        let (eps_uncond, eps_cond) = (eps_from_x0(x, &x0_uncond, level), eps_from_x0(x, &x0_cond, level));
+        let eps = guide(&eps_uncond, &eps_cond, scale);
+        let x0 = PredictionType::Epsilon.to_x0(x, &eps, level).map(|v| v.clamp(-4.0, 4.0));
+        Frame {
+            index: place.0,
+            count: place.1,
+            timestep: timestep as f64,
+            alpha: level.alpha,
+            sigma: level.sigma,
+            x_picture: pictures.then(|| decode(x)),
+            x0_picture: pictures.then(|| decode(&x0)),
+            x: x.clone(),
+            x0,
+            eps_uncond,
+            eps_cond,
+            eps,
+        }
+    }
+
+    /// One step of the first job.
+    fn work(&mut self) {
+        let Some(mut job) = self.queue.pop_front() else { return };
+        let (id, slot) = (job.id, job.slot);
+        match &mut job.work {
+            Work::Once(command) => {
+                let command = command.clone();
+                self.once(id, slot, *command);
+                return;
+            }
+            Work::Forward(request, at) => {
+                let (request, place) = (request.clone(), *at);
+                let timestep = request.timesteps[place];
+                let eps = gaussian(request.seed, Stream::Forward, request.latents.shape());
+                let x = self.level(timestep).add_noise(&request.latents, &eps);
+                let frame = self.frame(&x, timestep, &request.prompt, request.guidance_scale, (place, request.timesteps.len()), true);
+                self.events.push_back(Event::Frame { job: id, slot, frame: Arc::new(frame) });
+                *at += 1;
+                if *at == request.timesteps.len() {
+                    let picture = decode(&request.latents);
+                    self.events.push_back(Event::RunDone { job: id, slot, latents: request.latents, picture, elapsed_ms: 600.0 });
+                    return;
+                }
+            }
+            Work::Reverse(request, x, at) => {
+                let steps = TimestepSpacing::Leading.timesteps(1000, request.steps, 0).expect("steps");
+                let (request, here, place) = (request.clone(), x.clone(), *at);
+                let (prompt, scale) = (request.prompt.clone(), request.guidance_scale);
+                let frame = self.frame(&here, steps[place], &prompt, scale, (place, steps.len()), request.decode_every_step);
+                let next = steps.get(place + 1).map_or(Level::CLEAN, |t| self.level(*t));
+                let x_next = frame.x0.lincomb(next.alpha, &eps_from_x0(&here, &frame.x0, self.level(steps[place])), next.sigma);
+                self.events.push_back(Event::Frame { job: id, slot, frame: Arc::new(frame) });
+                (*x, *at) = (x_next.clone(), place + 1);
+                if place + 1 == steps.len() {
+                    let picture = decode(&x_next);
+                    self.events.push_back(Event::RunDone { job: id, slot, latents: x_next, picture, elapsed_ms: 31.0 * steps.len() as f64 });
+                    return;
+                }
+            }
+        }
+        job.done += 1;
+        self.queue.push_front(job);
+    }
+
+    fn once(&mut self, job: JobId, slot: Slot, command: Command) {
+        match command {
+            Command::OpenModel { .. } => {
+                let failure = self.control.lock().fail_model.clone();
+                self.events.push_back(match failure {
+                    Some(message) => Event::Failed { job, slot, message },
+                    None => Event::ModelReady { job, card: Arc::new(card()), alphas_cumprod: self.schedule.alphas_cumprod().into() },
+                });
+            }
+            Command::OpenPicture(source) => {
+                let failure = self.control.lock().fail_picture.take();
+                if let Some(message) = failure {
+                    self.events.push_back(Event::Failed { job, slot, message });
+                    return;
+                }
+                let (seed, name) = match source {
+                    PictureSource::Scene { seed } => (seed % 24, format!("Scene {seed}")),
+                    _ => (3, "a picture".to_owned()),
+                };
+                let pixels = draw(seed);
+                let latents = encode(&pixels);
+                let reconstruction = decode(&latents);
+                let mse = pixels.lincomb(1.0, &reconstruction, -1.0).norm().powi(2) / pixels.len() as f64;
+                let colour = ["red", "yellow", "blue", "pink"][(seed % 4) as usize];
+                let caption = format!("a {colour} house on a green hill at sunset");
+                let reconstruction_psnr_db = -10.0 * mse.log10();
+                let picture = Picture { name, caption, pixels, latents, reconstruction, reconstruction_psnr_db };
+                self.events.push_back(Event::PictureReady { job, picture: Arc::new(picture) });
+            }
+            Command::Decode(latents) => self.events.push_back(Event::Decoded { job, picture: decode(&latents) }),
+            Command::SavePng { path, .. } => self.events.push_back(Event::Saved { job, path }),
+            _ => {}
+        }
+    }
+}
+
+fn card() -> ModelCard {
+    ModelCard {
+        name: "Stand-in".to_owned(),
+        source: "tests".to_owned(),
+        picture_side: SIDE,
+        latent_shape: [4, LATENT, LATENT],
+        side_multiple: 8,
+        latent_multiple: 1,
+        max_tokens: 32,
+        num_train_timesteps: 1000,
+        schedule_id: "squaredcos_cap_v2".to_owned(),
+        prediction: PredictionType::Epsilon,
+        scaling_factor: 1.0,
+        unet_parameters: 0,
+        vae_parameters: 0,
+        text_parameters: 0,
+        device: "closed form, cpu".to_owned(),
+        default_guidance: 5.0,
+        default_steps: 20,
+    }
+}
+
+impl Backend for StandIn {
+    fn send(&mut self, command: Command) -> Option<JobId> {
+        self.control.lock().commands.push(command.clone());
+        if let Command::Tokenize { prompt, negative } = &command {
+            let tokens = |text: &str| Tokens {
+                ids: vec![0; 32],
+                pieces: text.split_whitespace().map(str::to_owned).collect(),
+                dropped: text.split_whitespace().count().saturating_sub(30),
+            };
+            self.events.push_back(Event::Tokenized { prompt: tokens(prompt), negative: tokens(negative) });
+        }
+        if let Command::Cancel(slot) = command {
+            if let Some(at) = self.queue.iter().position(|j| j.slot == slot) {
+                let job = self.queue.remove(at).expect("found").id;
+                self.events.push_back(Event::Cancelled { job, slot });
+            }
+            return None;
+        }
+        let slot = command.slot()?;
+        self.queue.retain(|j| j.slot != slot);
+        self.next += 1;
+        let id = JobId(self.next);
+        let (work, total) = match command {
+            Command::Forward(request) => {
+                let total = request.timesteps.len();
+                (Work::Forward(request, 0), total)
+            }
+            Command::Reverse(_, request) => {
+                let start = gaussian(request.seed, Stream::Start, [1, 4, LATENT, LATENT]);
+                let total = request.steps;
+                (Work::Reverse(request, start, 0), total)
+            }
+            other => (Work::Once(Box::new(other)), 1),
+        };
+        self.queue.push_back(Job { id, slot, work, total, done: 0 });
+        Some(id)
+    }
+
+    fn poll(&mut self, max: usize) -> Vec<Event> {
+        self.polls += 1;
+        let slow = self.control.lock().slow;
+        let portions = if slow { usize::from(self.polls % 50 == 0) } else { 4 };
+        (0..portions).for_each(|_| self.work());
+        let count = self.events.len().min(max);
+        self.events.drain(..count).collect()
+    }
+
+    fn progress(&self, slot: Slot) -> Option<(usize, usize)> {
+        self.queue.iter().find(|j| j.slot == slot).map(|j| (j.done, j.total))
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.queue.is_empty() || !self.events.is_empty()
+    }
+}
