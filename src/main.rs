@@ -76,7 +76,14 @@ fn options(args: &cli::WindowArgs) -> ui::Options {
         cli::Theme::Dark => ui::ThemeChoice::Dark,
         cli::Theme::Light => ui::ThemeChoice::Light,
     });
-    ui::Options { model: args.model.source(), device: args.model.device, theme, lab: args.lab.clone(), seed: args.seed, ..Default::default() }
+    ui::Options {
+        model: args.model.source(),
+        device: args.model.device,
+        theme,
+        lab: args.lab.clone(),
+        seed: args.seed,
+        ..Default::default()
+    }
 }
 
 /// A worker that wakes the window of `ctx`.

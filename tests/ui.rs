@@ -25,7 +25,11 @@ fn options() -> Options {
 fn open_with(options: Options, size: [f32; 2]) -> (Harness<'static, App>, Control) {
     let control = Control::default();
     let backend = Box::new(StandIn::new(control.clone()));
-    let harness = Harness::builder().with_size(size).with_max_steps(400).with_step_dt(1.0 / 30.0).build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
+    let harness = Harness::builder()
+        .with_size(size)
+        .with_max_steps(400)
+        .with_step_dt(1.0 / 30.0)
+        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
     (harness, control)
 }
 
@@ -43,7 +47,18 @@ fn settle(harness: &mut Harness<'_, App>) {
             return;
         }
     }
-    panic!("the window did not come to rest");
+    let session = harness.state().session();
+    panic!(
+        "the window did not come to rest: busy {}, reverse {:?}",
+        session.is_busy(),
+        (
+            session.reverse.is_running(),
+            session.reverse.is_stopped(),
+            session.reverse.is_current(),
+            session.reverse.frames().len(),
+            session.forward.is_running()
+        )
+    );
 }
 
 fn reverse_requests(control: &Control, slot: Slot) -> Vec<RunRequest> {
@@ -125,7 +140,11 @@ fn scrubbing_shows_kept_frames_without_asking_again() {
     let mut shown = Vec::new();
     for i in 0..=20 {
         let at = egui::pos2(track.left() + 20.0 + (track.width() - 40.0) * i as f32 / 20.0, track.center().y);
-        if i == 0 { harness.drag_at(at) } else { harness.hover_at(at) }
+        if i == 0 {
+            harness.drag_at(at)
+        } else {
+            harness.hover_at(at)
+        }
         harness.step();
         let state = harness.state();
         let frame = state.session().reverse.at(state.clock().position()).expect("kept");
@@ -325,7 +344,8 @@ fn a_dropped_file_is_opened_by_the_worker() {
     }
     harness.input_mut().dropped_files.push(std::sync::Arc::new(Dropped));
     harness.run_steps(2);
-    let opened = control.commands().into_iter().any(|c| matches!(c, Command::OpenPicture(PictureSource::File(p)) if p.ends_with("mine.png")));
+    let opened =
+        control.commands().into_iter().any(|c| matches!(c, Command::OpenPicture(PictureSource::File(p)) if p.ends_with("mine.png")));
     assert!(opened);
 }
 
@@ -351,9 +371,9 @@ fn a_schedule_is_chosen_and_its_parameters_move_its_curve() {
 #[test]
 fn a_damaged_store_is_reported_and_the_defaults_hold() {
     let backend = Box::new(StandIn::new(Control::default()));
-    let mut harness = Harness::builder().with_size([1400.0, 860.0]).build_eframe(move |cc| {
-        App::with_settings(&cc.egui_ctx, backend, options(), Settings::read("{\"work\": 3"))
-    });
+    let mut harness = Harness::builder()
+        .with_size([1400.0, 860.0])
+        .build_eframe(move |cc| App::with_settings(&cc.egui_ctx, backend, options(), Settings::read("{\"work\": 3")));
     settle(&mut harness);
     assert!(harness.query_by_label_contains("The remembered settings could not be read").is_some());
     assert_eq!(harness.state().settings().work, {
@@ -361,6 +381,56 @@ fn a_damaged_store_is_reported_and_the_defaults_hold() {
         work.prompt.clone_from(&harness.state().settings().work.prompt);
         work
     });
+}
+
+#[test]
+fn hundreds_of_random_clicks_and_keys_do_no_harm() {
+    let (mut harness, control) = open();
+    let mut dice = 12_345_u64;
+    let mut roll = |below: u64| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (dice >> 33) % below
+    };
+    let keys = [
+        Key::Space,
+        Key::ArrowLeft,
+        Key::ArrowRight,
+        Key::Home,
+        Key::End,
+        Key::Num1,
+        Key::Num2,
+        Key::Num3,
+        Key::D,
+        Key::L,
+        Key::R,
+        Key::T,
+        Key::Tab,
+        Key::Enter,
+        Key::Escape,
+        Key::OpenBracket,
+        Key::CloseBracket,
+        Key::Backspace,
+    ];
+    for _ in 0..600 {
+        // Not on the buttons that open a dialog of the system.
+        let mut at = egui::pos2(roll(1400) as f32, roll(860) as f32);
+        if at.y < 130.0 && at.x > 700.0 {
+            at.y += 130.0;
+        }
+        match roll(4) {
+            0 => harness.key_press(keys[roll(keys.len() as u64) as usize]),
+            1 => harness.hover_at(at),
+            2 => harness.drag_at(at),
+            _ => harness.drop_at(at),
+        }
+        harness.step();
+        let state = harness.state();
+        assert!((0.0..=999.0).contains(&state.clock().position()));
+    }
+    harness.state_mut().clock_mut().playing = false;
+    harness.key_press(Key::Escape);
+    settle(&mut harness);
+    assert!(control.commands().len() < 3000);
 }
 
 #[test]
@@ -404,8 +474,15 @@ fn every_lab_to_look_at() {
             for theme in ThemeChoice::ALL {
                 let mut variants = vec![("", lab.pose)];
                 if lab.id == "forward-reverse" {
-                    variants.extend([("-reverse", (Direction::Reverse, 420.0)), ("-latent", (Direction::Forward, 300.0)), ("-chain", (Direction::Forward, 300.0))]);
+                    variants.extend([
+                        ("-reverse", (Direction::Reverse, 420.0)),
+                        ("-latent", (Direction::Forward, 300.0)),
+                        ("-chain", (Direction::Forward, 300.0)),
+                    ]);
                 }
+                variants.extend(
+                    [("-help", lab.pose), ("-failure", lab.pose), ("-start", lab.pose)].into_iter().filter(|_| lab.id != "schedules"),
+                );
                 for (variant, (direction, timestep)) in variants {
                     let name = format!("{}{variant}-{}x{}-{}", lab.id, size[0], size[1], theme.label().to_lowercase());
                     if !wanted.split(',').all(|w| name.contains(w)) {
@@ -423,6 +500,27 @@ fn every_lab_to_look_at() {
                     harness.run_steps(3);
                     settle(&mut harness);
                     harness.run_steps(10);
+                    if variant == "-help" {
+                        harness.get_by_label("Help").click();
+                        harness.run_steps(5);
+                    }
+                    if variant == "-failure" || variant == "-start" {
+                        let control = Control::default();
+                        let message = "cat.txt is no picture: it begins with <!doctype html>. PNG, JPEG, WebP, BMP and GIF can be opened.";
+                        control.fail_next_picture(message);
+                        if variant == "-start" {
+                            control.slow();
+                        }
+                        let options = Options {
+                            lab: Some(lab.id.to_owned()),
+                            theme: Some(theme),
+                            picture: (variant == "-failure").then(|| PictureSource::File("cat.txt".into())),
+                            ..options()
+                        };
+                        let backend = Box::new(StandIn::new(control));
+                        harness = Harness::builder().with_size(size).build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
+                        harness.run_steps(12);
+                    }
                     harness.render().expect("rendered").save(format!("{folder}/{name}.png")).expect("written");
                 }
             }

@@ -6,7 +6,9 @@ use common::{LATENTS, SIDE, TOKENS, TinyPipeline};
 use diffuscope::host::HostTensor;
 use diffuscope::pipeline::{GenerateRequest, Pipeline};
 use diffuscope::worker::Worker;
-use diffuscope::worker::protocol::{Command, DeviceKind, Event, ForwardRequest, Frame, JobId, ModelSource, PictureSource, RunRequest, Slot};
+use diffuscope::worker::protocol::{
+    Command, DeviceKind, Event, ForwardRequest, Frame, JobId, ModelSource, PictureSource, RunRequest, Slot,
+};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -73,7 +75,10 @@ fn frames(events: &[Event], of: JobId) -> Vec<Arc<Frame>> {
 }
 
 fn failure(events: &[Event]) -> &str {
-    events.iter().find_map(|event| if let Event::Failed { message, .. } = event { Some(message.as_str()) } else { None }).expect("a failure")
+    events
+        .iter()
+        .find_map(|event| if let Event::Failed { message, .. } = event { Some(message.as_str()) } else { None })
+        .expect("a failure")
 }
 
 #[test]
@@ -170,7 +175,8 @@ fn the_newest_job_of_a_slot_is_the_only_one_heard() {
     let tiny = TinyPipeline::new();
     let mut worker = open(&tiny);
     until(&mut worker, |event| matches!(event, Event::ModelReady { .. }));
-    let jobs: Vec<_> = (0..30).map(|seed| worker.send(Command::Reverse(Slot::Guidance, RunRequest { seed, ..request(20) })).unwrap()).collect();
+    let jobs: Vec<_> =
+        (0..30).map(|seed| worker.send(Command::Reverse(Slot::Guidance, RunRequest { seed, ..request(20) })).unwrap()).collect();
     let last = *jobs.last().unwrap();
     assert!(jobs.windows(2).all(|pair| pair[0] < pair[1]));
     let events = until_idle(&mut worker);
@@ -216,7 +222,8 @@ fn a_cancelled_job_says_so_and_the_next_one_works() {
     worker.send(Command::Cancel(Slot::Reverse));
     worker.send(Command::Cancel(Slot::Picture));
     let events = until_idle(&mut worker);
-    let cancelled: Vec<_> = events.iter().filter_map(|event| if let Event::Cancelled { job, .. } = event { Some(*job) } else { None }).collect();
+    let cancelled: Vec<_> =
+        events.iter().filter_map(|event| if let Event::Cancelled { job, .. } = event { Some(*job) } else { None }).collect();
     assert!(cancelled.contains(&running) && cancelled.contains(&waiting.unwrap()) && cancelled.len() == 2, "{cancelled:?}");
     assert!(!events.iter().any(|event| matches!(event, Event::RunDone { .. })));
     assert_eq!(worker.progress(Slot::Reverse), None);
@@ -251,7 +258,10 @@ fn without_a_model_everything_else_says_what_to_do() {
     worker.send(Command::OpenPicture(PictureSource::Scene { seed: 1 }));
     let events = until_idle(&mut worker);
     let message = failure(&events);
-    assert!(message.contains("no model is open") && message.contains("/no/such/model") && message.contains("open a model folder"), "{message}");
+    assert!(
+        message.contains("no model is open") && message.contains("/no/such/model") && message.contains("open a model folder"),
+        "{message}"
+    );
     worker.send(Command::Tokenize { prompt: "a".into(), negative: "b".into() });
     assert!(until_idle(&mut worker).is_empty());
     // Writing a file needs no model.

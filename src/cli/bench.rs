@@ -75,7 +75,8 @@ pub fn run(args: &BenchArgs, window: &Window) -> Result<()> {
     next("generating");
     let request = GenerateRequest { prompt: PROMPT.into(), steps: 20, guidance_scale: card.default_guidance, ..Default::default() };
     let generate_20_ms = median(args.runs.div_ceil(4), || -> Result<HostTensor> {
-        let generated = pipeline.generate(&request, &mut |_| if interrupt::check().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })?;
+        let generated = pipeline
+            .generate(&request, &mut |_| if interrupt::check().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })?;
         Ok(pipeline.decode(&generated.latents)?)
     })?;
     let (model, device) = (card.name.clone(), card.device.clone());
@@ -181,7 +182,9 @@ fn ui_frames(args: &BenchArgs, window: &Window) -> Result<Vec<f64>> {
     let mut times = Vec::new();
     for lab in &window.labs {
         player.show_lab(lab.id);
-        player.settle(WAIT, |mut output| output.textures_delta.clear()).with_context(|| format!("cannot measure the lab \"{}\"", lab.label))?;
+        player
+            .settle(WAIT, |mut output| output.textures_delta.clear())
+            .with_context(|| format!("cannot measure the lab \"{}\"", lab.label))?;
         for _ in 0..FRAMES {
             interrupt::check()?;
             let started = Instant::now();

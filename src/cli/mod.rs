@@ -91,7 +91,7 @@ pub fn finish(result: anyhow::Result<()>) -> ExitCode {
         // Whoever read the output has seen enough: `diffuscope world ... | head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::complain(&format!("{error:#}"));
+            output::complain(&crate::worker::explain(error.as_ref()));
             ExitCode::from(if error.is::<Interrupted>() { INTERRUPTED } else { FAILURE })
         }
     }

@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use eframe::egui::{self, FullOutput};
-use eframe::egui_wgpu::{RenderState, RendererOptions, ScreenDescriptor, WgpuConfiguration, WgpuSetup, wgpu};
+use eframe::egui_wgpu::{
+    RenderState, RendererOptions, ScreenDescriptor, WgpuConfiguration, WgpuError, WgpuSetup, WgpuSetupCreateNew, wgpu,
+};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::mpsc;
@@ -30,13 +32,26 @@ impl Offscreen {
     /// # Errors
     /// When there is none; the message says what to install.
     pub fn new() -> Result<Self> {
-        let setup = WgpuSetup::without_display_handle();
+        // OpenGL without a screen complains on standard error even where it is not needed, so it comes last.
+        let state = match wgpu::Backends::from_env() {
+            Some(backends) => Self::state_on(backends)?,
+            None => match Self::state_on(wgpu::Backends::PRIMARY)? {
+                Ok(state) => Ok(state),
+                Err(_) => Self::state_on(wgpu::Backends::GL)?,
+            },
+        };
+        Ok(Self { state: state.context(NO_ADAPTER)? })
+    }
+
+    fn state_on(backends: wgpu::Backends) -> Result<Result<RenderState, WgpuError>> {
+        let mut create = WgpuSetupCreateNew::without_display_handle();
+        create.instance_descriptor.backends = backends;
+        let setup = WgpuSetup::CreateNew(create);
         let instance = now(setup.new_instance())?;
         let config = WgpuConfiguration { wgpu_setup: setup, ..Default::default() };
         // Dithering is random per pixel; without it the same tensors give the same file.
         let options = RendererOptions { dithering: false, ..Default::default() };
-        let state = now(RenderState::create(&config, &instance, None, options))?.context(NO_ADAPTER)?;
-        Ok(Self { state })
+        now(RenderState::create(&config, &instance, None, options))
     }
 
     /// The adapter's name, its kind and its interface.
@@ -93,7 +108,8 @@ impl Offscreen {
                 ops: wgpu::Operations { load: wgpu::LoadOp::Clear(wgpu::Color::BLACK), store: wgpu::StoreOp::Store },
                 depth_slice: None,
             };
-            let descriptor = wgpu::RenderPassDescriptor { label: Some("gallery"), color_attachments: &[Some(attachment)], ..Default::default() };
+            let descriptor =
+                wgpu::RenderPassDescriptor { label: Some("gallery"), color_attachments: &[Some(attachment)], ..Default::default() };
             let mut pass = encoder.begin_render_pass(&descriptor).forget_lifetime();
             renderer.render(&mut pass, &primitives, &screen);
         }
@@ -122,7 +138,10 @@ impl Offscreen {
         device
             .poll(wgpu::PollType::Wait { submission_index: Some(submitted), timeout: Some(TIMEOUT) })
             .context("the graphics adapter did not finish the frame")?;
-        answer.try_recv().context("the graphics adapter did not give the frame back")?.context("the graphics adapter did not give the frame back")?;
+        answer
+            .try_recv()
+            .context("the graphics adapter did not give the frame back")?
+            .context("the graphics adapter did not give the frame back")?;
         let mapped = buffer.slice(..).get_mapped_range().context("the graphics adapter did not give the frame back")?;
         let mut pixels: Vec<u8> = mapped.chunks_exact(padded as usize).flat_map(|line| &line[..row as usize]).copied().collect();
         for pixel in pixels.chunks_exact_mut(4) {

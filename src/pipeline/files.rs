@@ -38,11 +38,6 @@ const EMBEDDED: &[(&str, &[u8])] = embedded![
     "vae/diffusion_pytorch_model.safetensors",
 ];
 
-/// A file of the program's own model, by its name in the folder.
-pub fn embedded_file(name: &str) -> Option<&'static [u8]> {
-    EMBEDDED.iter().find(|(embedded, _)| *embedded == name).map(|(_, bytes)| *bytes)
-}
-
 /// A file that the program carries, by its path in the model's folder; beside the pipeline these are the networks that only
 /// measure, `judge/model.safetensors` and `image_encoder/model.safetensors`.
 pub fn embedded_file(name: &str) -> Option<&'static [u8]> {

@@ -108,7 +108,7 @@ pub struct Report {
 }
 
 /// Columns of [`Report::samples`].
-pub const SAMPLE_COLUMNS: usize = 16;
+pub const SAMPLE_COLUMNS: usize = 8;
 
 impl Tally {
     fn add(&mut self, verdict: &Verdict, facts: &Facts) {

@@ -8,6 +8,7 @@ use super::vars::Weights;
 use super::{Result, TrainError};
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
+use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,8 +45,8 @@ pub struct Loss {
     pub samples: u64,
 }
 
-/// Parts that a batch is divided into, where its loss can be: with two, one part's work on a single thread (candle sums
-/// gradients so) overlaps with the other's. Fixed, so that a run does not depend on the machine.
+/// Parts that a batch is divided into: with two, one part's work on a single thread (candle sums gradients so) overlaps with
+/// the other's. Fixed, so that a run does not depend on the machine.
 pub const PARTS: usize = 2;
 
 /// The loss, its parts, the samples and the gradients of one step.
@@ -58,20 +59,14 @@ pub struct Evaluated {
     pub gradients: Vec<GradStore>,
 }
 
-/// Runs `work` on each of `parts`, each on a thread of its own, the first on this one.
+/// Runs `work` on each of `parts` at the same time, on the threads of the pool that the operations themselves use: each part
+/// then runs its operations where it is, without waking other threads for every one of them.
 ///
 /// # Errors
 /// The first that any of them met.
-pub fn at_once<P: Send, R: Send>(parts: Vec<P>, work: impl Fn(P) -> Result<R> + Sync) -> Result<Vec<R>> {
-    std::thread::scope(|scope| {
-        let (work, mut parts) = (&work, parts.into_iter());
-        let first = parts.next();
-        let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|_| Err(TrainError::Missing("a thread that computes gradients has panicked".into())))
-        };
-        first.map(work).into_iter().chain(others.into_iter().map(join)).collect()
-    })
+pub fn at_once<P: Send, R: Send>(parts: Vec<P>, work: impl Fn(P) -> Result<R> + Sync + Send) -> Result<Vec<R>> {
+    let done: Vec<Result<R>> = parts.into_par_iter().with_max_len(1).map(work).collect();
+    done.into_iter().collect()
 }
 
 /// A network and how it is trained.
@@ -106,7 +101,7 @@ pub trait Objective: Sync {
     /// When the network fails.
     fn loss(&self, part: Self::Batch) -> Result<Loss>;
 
-    /// The losses and gradients of the parts of a batch, each worked on by a thread of its own.
+    /// The losses and gradients of the parts of a batch, worked on at the same time.
     ///
     /// # Errors
     /// When the network fails.

@@ -1,16 +1,17 @@
 //! The window as a whole: it holds the settings, the clock and the session, and gives each its place.
 
 use super::chrome::{clock_bar, help, rail, top_bar};
-use super::clock::{Clock, Direction, Pace};
+use super::clock::{Clock, Pace};
 use super::dialogs::{Answer, Dialogs};
 use super::labs::{LABS, Lab, LabContext, LabInfo, Wish};
 use super::notices::Tone;
 use super::session::{Backend, ModelState, Session};
-use super::settings::{History, Settings, roll};
+use super::settings::{History, Settings};
 use super::theme::{self, Theme, ThemeChoice};
 use super::widgets::textures::Textures;
 use crate::worker::protocol::{DeviceKind, ModelSource, PictureSource};
-use egui::{Context, Frame, Key, KeyboardShortcut, Modifiers, Panel, Rect, Ui};
+use egui::{Context, Frame, Key, Panel, Rect, Ui};
+use std::sync::Arc;
 
 /// Under this key the settings lie in eframe's storage.
 pub const SETTINGS_KEY: &str = "diffuscope settings";
@@ -59,18 +60,18 @@ impl Default for Options {
 
 /// The window.
 pub struct App {
-    settings: Settings,
-    history: History,
-    clock: Clock,
-    session: Session,
+    pub(super) settings: Settings,
+    pub(super) history: History,
+    pub(super) clock: Clock,
+    pub(super) session: Session,
     labs: Vec<Box<dyn Lab>>,
     textures: Textures,
-    dialogs: Dialogs,
+    pub(super) dialogs: Dialogs,
     theme: Theme,
-    styled: Option<Theme>,
-    pace: Pace,
-    help: bool,
-    lab_rect: Option<Rect>,
+    styled: Option<(Theme, Arc<egui::Style>)>,
+    pub(super) pace: Pace,
+    pub(super) help: bool,
+    pub(super) lab_rect: Option<Rect>,
     typed_secs: f64,
     remember: bool,
     settled: bool,
@@ -119,7 +120,8 @@ impl App {
         }
         let mut clock = Clock::new(session.levels.count());
         clock.playing = playing;
-        let theme = Theme::for_window(settings.theme, ctx.content_rect().size());
+        let theme = Theme::for_window(settings.theme, ctx.content_rect().size(), settings.zoom);
+        ctx.options_mut(|o| o.zoom_with_keyboard = false);
         Self {
             history: History::new(settings.work.clone()),
             clock,
@@ -225,7 +227,7 @@ impl App {
         self.pace = lab.logic(&mut self.context(&mut wishes, now));
         self.bars(ui);
         self.lab_ui(ui, lab.as_mut(), &mut wishes, now);
-        let settled = lab.is_settled(&self.context(&mut wishes, now));
+        let settled = self.has_failed() || lab.is_settled(&self.context(&mut wishes, now));
         self.labs[index] = lab;
         for wish in wishes {
             match wish {
@@ -255,18 +257,20 @@ impl App {
 
     fn restyle(&mut self, ui: &mut Ui) {
         let ctx = ui.ctx().clone();
-        self.theme = Theme::for_window(self.settings.theme, ctx.content_rect().size());
-        if self.styled != Some(self.theme) {
-            let style = std::sync::Arc::new(self.theme.style());
+        self.theme = Theme::for_window(self.settings.theme, ctx.content_rect().size(), self.settings.zoom);
+        if self.styled.as_ref().is_none_or(|(theme, _)| *theme != self.theme) {
+            let style = Arc::new(self.theme.style());
             let (ours, kind) = match self.settings.theme {
                 ThemeChoice::Dark => (egui::Theme::Dark, egui::ThemePreference::Dark),
                 ThemeChoice::Light => (egui::Theme::Light, egui::ThemePreference::Light),
             };
             ctx.set_theme(kind);
-            ctx.set_style_of(ours, style);
-            self.styled = Some(self.theme);
+            ctx.set_style_of(ours, Arc::clone(&style));
+            self.styled = Some((self.theme, style));
         }
-        ui.set_style(self.theme.style());
+        if let Some((_, style)) = &self.styled {
+            ui.set_style(Arc::clone(style));
+        }
     }
 
     /// The caption of a new picture becomes the prompt until the person has written one.
@@ -291,7 +295,8 @@ impl App {
         if self.session.prompt == work.prompt && self.session.negative == work.negative {
             self.typed_secs = f64::NEG_INFINITY;
         } else {
-            let typing = ctx.input(|i| i.events.iter().any(|e| matches!(e, egui::Event::Text(_) | egui::Event::Key { .. } | egui::Event::Paste(_))));
+            let typing =
+                ctx.input(|i| i.events.iter().any(|e| matches!(e, egui::Event::Text(_) | egui::Event::Key { .. } | egui::Event::Paste(_))));
             if typing || self.typed_secs == f64::NEG_INFINITY {
                 self.typed_secs = now;
             }
@@ -362,104 +367,7 @@ impl App {
         self.lab_rect = Some(shown.response.rect);
     }
 
-    fn act(&mut self, ctx: &Context, action: top_bar::Action) {
-        use top_bar::Action;
-        match action {
-            Action::Undo => self.history.undo(&mut self.settings.work),
-            Action::Redo => self.history.redo(&mut self.settings.work),
-            Action::Reset => {
-                self.settings.work = super::settings::Work::default();
-                self.session.want_scene(self.settings.work.scene_seed);
-            }
-            Action::SaveLab => self.dialogs.ask_save(ctx, self.lab_rect),
-            Action::SaveWindow => self.dialogs.ask_save(ctx, None),
-            Action::Theme => self.settings.theme = self.settings.theme.other(),
-            Action::Help => self.help = !self.help,
-        }
-        ctx.request_repaint();
-    }
-
-    fn keys(&mut self, ctx: &Context) {
-        use top_bar::Action;
-        let command = Modifiers::COMMAND;
-        let shift = Modifiers::SHIFT;
-        let shortcuts = [
-            (KeyboardShortcut::new(command | shift, Key::Z), Action::Redo),
-            (KeyboardShortcut::new(command, Key::Y), Action::Redo),
-            (KeyboardShortcut::new(command, Key::Z), Action::Undo),
-            (KeyboardShortcut::new(command, Key::S), Action::SaveLab),
-        ];
-        let typing = ctx.egui_wants_keyboard_input() && ctx.text_edit_focused();
-        for (shortcut, action) in shortcuts {
-            let ours = !typing || !matches!(action, Action::Undo | Action::Redo);
-            if ours && ctx.input_mut(|i| i.consume_shortcut(&shortcut)) {
-                self.act(ctx, action);
-            }
-        }
-        if ctx.input_mut(|i| i.consume_shortcut(&KeyboardShortcut::new(command, Key::O))) {
-            self.ask_open(ctx);
-        }
-        if typing {
-            return;
-        }
-        let pressed = |modifiers: Modifiers, key: Key| ctx.input_mut(|i| i.consume_key(modifiers, key));
-        if ctx.input(|i| i.events.iter().any(|e| matches!(e, egui::Event::Text(t) if t == "?"))) {
-            self.help = !self.help;
-        }
-        if self.help {
-            if pressed(Modifiers::NONE, Key::Escape) {
-                self.help = false;
-            }
-            return;
-        }
-        let focused = ctx.memory(|m| m.focused().is_some());
-        if !focused && pressed(Modifiers::NONE, Key::Space) {
-            self.clock.toggle(self.settings.looping);
-        }
-        for (key, towards, sign) in [(Key::ArrowLeft, Direction::Reverse, -1.0), (Key::ArrowRight, Direction::Forward, 1.0)] {
-            if !focused && pressed(shift, key) {
-                self.clock.playing = false;
-                let next = self.clock.position().round() + sign;
-                self.clock.set(next);
-            } else if !focused && pressed(Modifiers::NONE, key) {
-                self.clock.step(towards, &self.pace.stops);
-            }
-        }
-        for (key, timestep) in [(Key::Home, 0.0), (Key::End, self.clock.last())] {
-            if pressed(Modifiers::NONE, key) {
-                self.clock.playing = false;
-                self.clock.set(timestep);
-            }
-        }
-        if pressed(Modifiers::NONE, Key::D) {
-            let other = self.clock.direction.other();
-            self.clock.turn(other);
-        }
-        if pressed(Modifiers::NONE, Key::L) {
-            self.settings.looping = !self.settings.looping;
-        }
-        if pressed(Modifiers::NONE, Key::R) {
-            self.settings.work.seed = roll(self.settings.work.seed);
-        }
-        if pressed(Modifiers::NONE, Key::T) {
-            self.act(ctx, Action::Theme);
-        }
-        let speeds = Clock::SPEEDS;
-        let at = speeds.iter().position(|s| *s == self.settings.speed).unwrap_or(2);
-        if pressed(Modifiers::NONE, Key::OpenBracket) {
-            self.settings.speed = speeds[at.saturating_sub(1)];
-        }
-        if pressed(Modifiers::NONE, Key::CloseBracket) {
-            self.settings.speed = speeds[(at + 1).min(speeds.len() - 1)];
-        }
-        for (lab, key) in LABS.iter().zip([Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9]) {
-            if pressed(Modifiers::NONE, key) {
-                self.show_lab(lab.id);
-            }
-        }
-    }
-
-    fn ask_open(&mut self, ctx: &Context) {
+    pub(super) fn ask_open(&mut self, ctx: &Context) {
         if self.dialogs.is_open() {
             return;
         }

@@ -161,9 +161,7 @@ impl Clock {
         let target = match (stops, towards) {
             (Stops::Every(by), Direction::Forward) => ((here / *by as f64 + 1e-6).floor() + 1.0) * *by as f64,
             (Stops::Every(by), Direction::Reverse) => ((here / *by as f64 - 1e-6).ceil() - 1.0) * *by as f64,
-            (Stops::At(stops), Direction::Forward) => {
-                stops.iter().copied().filter(|s| *s > here + 0.5).fold(self.last, f64::min)
-            }
+            (Stops::At(stops), Direction::Forward) => stops.iter().copied().filter(|s| *s > here + 0.5).fold(self.last, f64::min),
             (Stops::At(stops), Direction::Reverse) => stops.iter().copied().filter(|s| *s < here - 0.5).fold(0.0, f64::max),
         };
         self.set(target);

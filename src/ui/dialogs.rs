@@ -86,7 +86,8 @@ impl Dialogs {
                 Some(rect) => Arc::new(image.region(&rect, Some(ctx.pixels_per_point()))),
                 None => image,
             };
-            let dialog = rfd::AsyncFileDialog::new().set_title("Save a picture of the window").set_file_name(name).add_filter("PNG", &["png"]);
+            let dialog =
+                rfd::AsyncFileDialog::new().set_title("Save a picture of the window").set_file_name(name).add_filter("PNG", &["png"]);
             let dialog = dialog.save_file();
             self.run(ctx, async move { dialog.await.map(|file| Answer::Save(file.path().to_owned(), image)) })?;
         }

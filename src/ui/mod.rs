@@ -12,6 +12,7 @@ pub mod labs;
 mod notices;
 mod session;
 mod settings;
+mod shortcuts;
 pub mod theme;
 pub mod widgets;
 

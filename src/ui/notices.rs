@@ -62,32 +62,36 @@ impl Notices {
         let p = theme.palette();
         let mut dismissed = None;
         if !self.list.is_empty() {
-            egui::Area::new(Id::unique("notices")).order(egui::Order::Foreground).anchor(Align2::CENTER_TOP, vec2(0.0, top)).show(ctx, |ui| {
-                let hidden = self.list.len().saturating_sub(Self::MOST);
-                for notice in self.list.iter().take(Self::MOST) {
-                    let edge = if notice.tone == Tone::Failure { p.danger } else { p.line };
-                    let fill = Palette::mix(p.panel, p.raised, 0.6);
-                    let frame = egui::Frame::new().fill(fill).stroke(Stroke::new(1.5, edge)).corner_radius(theme.radius());
-                    frame.inner_margin(theme.margin_xy(16.0, 10.0)).shadow(theme.style().visuals.popup_shadow).show(ui, |ui| {
-                        ui.horizontal(|ui| {
-                            let room = theme.px(560.0).min(ctx.content_rect().width() * 0.6);
-                            ui.allocate_ui_with_layout(vec2(room, 0.0), egui::Layout::top_down(egui::Align::LEFT), |ui| {
-                                ui.set_min_width(room);
-                                let times = if notice.count > 1 { format!("  ({} times)", notice.count) } else { String::new() };
-                                let text = egui::RichText::new(format!("{}{times}", notice.text)).font(theme.font(Weight::Medium, 14.5));
-                                ui.add(egui::Label::new(text.color(p.text)).wrap().selectable(true));
+            egui::Area::new(Id::unique("notices")).order(egui::Order::Foreground).anchor(Align2::CENTER_TOP, vec2(0.0, top)).show(
+                ctx,
+                |ui| {
+                    let hidden = self.list.len().saturating_sub(Self::MOST);
+                    for notice in self.list.iter().take(Self::MOST) {
+                        let edge = if notice.tone == Tone::Failure { p.danger } else { p.line };
+                        let fill = Palette::mix(p.panel, p.raised, 0.6);
+                        let frame = egui::Frame::new().fill(fill).stroke(Stroke::new(1.5, edge)).corner_radius(theme.radius());
+                        frame.inner_margin(theme.margin_xy(16.0, 10.0)).shadow(theme.style().visuals.popup_shadow).show(ui, |ui| {
+                            ui.horizontal_top(|ui| {
+                                let room = theme.px(560.0).min(ctx.content_rect().width() * 0.6);
+                                ui.allocate_ui_with_layout(vec2(room, 0.0), egui::Layout::top_down(egui::Align::LEFT), |ui| {
+                                    ui.set_min_width(room);
+                                    let times = if notice.count > 1 { format!("  ({} times)", notice.count) } else { String::new() };
+                                    let text =
+                                        egui::RichText::new(format!("{}{times}", notice.text)).font(theme.font(Weight::Medium, 14.5));
+                                    ui.add(egui::Label::new(text.color(p.text)).wrap().selectable(true));
+                                });
+                                if icon_button(ui, theme, Icon::Close, 30.0, Look::Plain, false, "Dismiss", "").clicked() {
+                                    dismissed = Some(notice.id);
+                                }
                             });
-                            if icon_button(ui, theme, Icon::Close, 30.0, Look::Plain, false, "Dismiss", "").clicked() {
-                                dismissed = Some(notice.id);
-                            }
                         });
-                    });
-                    ui.add_space(theme.px(6.0));
-                }
-                if hidden > 0 {
-                    ui.label(format!("and {hidden} more"));
-                }
-            });
+                        ui.add_space(theme.px(6.0));
+                    }
+                    if hidden > 0 {
+                        ui.label(format!("and {hidden} more"));
+                    }
+                },
+            );
             if let Some(first) = self.list.iter().filter_map(|n| n.since_secs).map(|s| s + Self::DONE_SECS - now).reduce(f64::min) {
                 ctx.request_repaint_after_secs(first.max(0.0) as f32 + 0.05);
             }

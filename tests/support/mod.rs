@@ -167,7 +167,7 @@ impl StandIn {
     fn frame(&mut self, x: &HostTensor, timestep: usize, prompt: &str, scale: f64, place: (usize, usize), pictures: bool) -> Frame {
         let level = self.level(timestep);
         // The ideal posterior is sharp; a temperature on the level keeps the two answers apart for longer.
-        let soft = Level { alpha: level.alpha, sigma: (level.sigma * 1.6).min(4.0) };
+        let soft = Level { alpha: level.alpha, sigma: level.sigma * 14.0 };
         let x0_uncond = self.all.denoise(x, soft).expect("same shape");
         let x0_cond = Self::conditional(prompt).denoise(x, soft).expect("same shape");
         let (eps_uncond, eps_cond) = (eps_from_x0(x, &x0_uncond, level), eps_from_x0(x, &x0_cond, level));
@@ -224,7 +224,13 @@ impl StandIn {
                 (*x, *at) = (x_next.clone(), place + 1);
                 if place + 1 == steps.len() {
                     let picture = decode(&x_next);
-                    self.events.push_back(Event::RunDone { job: id, slot, latents: x_next, picture, elapsed_ms: 31.0 * steps.len() as f64 });
+                    self.events.push_back(Event::RunDone {
+                        job: id,
+                        slot,
+                        latents: x_next,
+                        picture,
+                        elapsed_ms: 31.0 * steps.len() as f64,
+                    });
                     return;
                 }
             }
@@ -332,7 +338,7 @@ impl Backend for StandIn {
     fn poll(&mut self, max: usize) -> Vec<Event> {
         self.polls += 1;
         let slow = self.control.lock().slow;
-        let portions = if slow { usize::from(self.polls % 50 == 0) } else { 4 };
+        let portions = if slow { usize::from(self.polls.is_multiple_of(50)) } else { 4 };
         (0..portions).for_each(|_| self.work());
         let count = self.events.len().min(max);
         self.events.drain(..count).collect()

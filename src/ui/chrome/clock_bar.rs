@@ -18,13 +18,17 @@ pub fn show(ui: &mut Ui, theme: &Theme, clock: &mut Clock, settings: &mut Settin
             clock.playing = false;
             clock.set(0.0);
         }
-        if icon_button(ui, theme, Icon::StepLeft, 36.0, Look::Plain, false, "Step towards the picture", "Key ←, one timestep with Shift").clicked() {
+        if icon_button(ui, theme, Icon::StepLeft, 36.0, Look::Plain, false, "Step towards the picture", "Key ←, one timestep with Shift")
+            .clicked()
+        {
             clock.step(Direction::Reverse, &pace.stops);
         }
         if icon_button(ui, theme, icon, 52.0, Look::Primary, false, label, "Key Space").clicked() {
             clock.toggle(settings.looping);
         }
-        if icon_button(ui, theme, Icon::StepRight, 36.0, Look::Plain, false, "Step towards noise", "Key →, one timestep with Shift").clicked() {
+        if icon_button(ui, theme, Icon::StepRight, 36.0, Look::Plain, false, "Step towards noise", "Key →, one timestep with Shift")
+            .clicked()
+        {
             clock.step(Direction::Forward, &pace.stops);
         }
         if icon_button(ui, theme, Icon::ToEnd, 36.0, Look::Plain, false, "To noise", "The last t. Key End").clicked() {
@@ -43,7 +47,9 @@ pub fn show(ui: &mut Ui, theme: &Theme, clock: &mut Clock, settings: &mut Settin
         }
         ui.add_space(theme.px(4.0));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if icon_button(ui, theme, Icon::Loop, 36.0, Look::Plain, settings.looping, "Loop", "At either end the clock turns round. Key L").clicked() {
+            if icon_button(ui, theme, Icon::Loop, 36.0, Look::Plain, settings.looping, "Loop", "At either end the clock turns round. Key L")
+                .clicked()
+            {
                 settings.looping = !settings.looping;
             }
             speed(ui, theme, settings);
@@ -76,13 +82,9 @@ fn timestep(ui: &mut Ui, theme: &Theme, clock: &Clock) {
 }
 
 fn speed(ui: &mut Ui, theme: &Theme, settings: &mut Settings) {
-    let text = |speed: f64| match speed {
-        s if s == 0.25 => "¼×".to_owned(),
-        s if s == 0.5 => "½×".to_owned(),
-        s => format!("{s:.0}×"),
-    };
+    let text = |speed: f64| if speed < 1.0 { format!("1/{:.0}×", 1.0 / speed) } else { format!("{speed:.0}×") };
     let label = text(settings.speed);
-    let (rect, response) = ui.allocate_exact_size(vec2(theme.px(44.0), theme.px(36.0)), Sense::click());
+    let (rect, response) = ui.allocate_exact_size(vec2(theme.px(48.0), theme.px(36.0)), Sense::click());
     let p = theme.palette();
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Speed {label}")));
     if response.hovered() {

@@ -7,9 +7,9 @@ use egui::{Context, Id, Modal, Ui};
 /// Every shortcut: keys and what they do.
 pub const SHORTCUTS: &[(&str, &str)] = &[
     ("Space", "Play or pause"),
-    ("←  →", "Step towards the picture, towards noise"),
+    ("←  →", "Step to the picture, to noise"),
     ("Shift ←  →", "One timestep"),
-    ("Home  End", "To the picture, to noise"),
+    ("Home  End", "The picture, pure noise"),
     ("D", "Turn the clock round"),
     ("L", "Loop on or off"),
     ("[  ]", "Slower, faster"),
@@ -30,7 +30,7 @@ pub fn show(ctx: &Context, theme: &Theme) -> bool {
     let p = theme.palette();
     let frame = egui::Frame::new().fill(p.panel).stroke(theme.hairline()).corner_radius(theme.radius()).inner_margin(theme.margin(28.0));
     let modal = Modal::new(Id::unique("help")).frame(frame).backdrop_color(Palette::faint(p.ground, 0.75)).show(ctx, |ui| {
-        ui.set_width(theme.px(560.0).min(ctx.content_rect().width() * 0.8));
+        ui.set_width(theme.px(760.0).min(ctx.content_rect().width() * 0.9));
         ui.label(egui::RichText::new("Shortcuts").font(theme.font(Weight::SemiBold, 22.0)));
         ui.add_space(theme.px(8.0));
         ui.label(
@@ -42,9 +42,10 @@ pub fn show(ctx: &Context, theme: &Theme) -> bool {
         );
         ui.add_space(theme.px(12.0));
         let half = SHORTCUTS.len().div_ceil(2);
-        ui.columns(2, |columns| {
-            for (column, list) in columns.iter_mut().zip(SHORTCUTS.chunks(half)) {
-                rows(column, theme, list);
+        ui.horizontal_top(|ui| {
+            for list in SHORTCUTS.chunks(half) {
+                ui.vertical(|ui| rows(ui, theme, list));
+                ui.add_space(theme.px(28.0));
             }
         });
         ui.add_space(theme.px(14.0));
@@ -65,7 +66,7 @@ fn rows(ui: &mut Ui, theme: &Theme, list: &[(&str, &str)]) {
                     });
                 }
             });
-            ui.label(egui::RichText::new(*does).font(theme.font(Weight::Regular, 14.0)));
+            ui.add(egui::Label::new(egui::RichText::new(*does).font(theme.font(Weight::Regular, 14.0))).extend());
             ui.end_row();
         }
     });

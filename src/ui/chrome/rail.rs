@@ -20,7 +20,10 @@ pub fn show(ui: &mut Ui, theme: &Theme, open: &str) -> Option<&'static str> {
         response.widget_info(|| WidgetInfo::selected(Role::Tab, true, chosen, lab.label));
         if chosen {
             ui.painter().rect_filled(rect, theme.radius(), p.raised);
-            let bar = Rect::from_min_size(pos2(rect.left() - theme.px(8.0), rect.top() + theme.px(16.0)), vec2(theme.px(3.0), rect.height() - theme.px(32.0)));
+            let bar = Rect::from_min_size(
+                pos2(rect.left() - theme.px(8.0), rect.top() + theme.px(16.0)),
+                vec2(theme.px(3.0), rect.height() - theme.px(32.0)),
+            );
             ui.painter().rect_filled(bar, 2.0, p.accent);
         } else if response.hovered() {
             ui.painter().rect_filled(rect, theme.radius(), crate::ui::theme::Palette::mix(p.panel, p.raised, 0.6));
@@ -28,7 +31,8 @@ pub fn show(ui: &mut Ui, theme: &Theme, open: &str) -> Option<&'static str> {
         let ink = if chosen || response.hovered() { p.text } else { p.dim };
         let icon = Rect::from_center_size(pos2(rect.center().x, rect.top() + theme.px(28.0)), Vec2::splat(theme.px(30.0)));
         icons::paint(ui.painter(), icon, lab.icon, ink);
-        let mut job = egui::text::LayoutJob::simple(lab.label.to_owned(), theme.font(Weight::Medium, 12.5), ink, rect.width() - theme.px(4.0));
+        let mut job =
+            egui::text::LayoutJob::simple(lab.label.to_owned(), theme.font(Weight::Medium, 12.5), ink, rect.width() - theme.px(4.0));
         job.halign = Align::Center;
         let galley = ui.painter().layout_job(job);
         let top = rect.top() + theme.px(52.0);

@@ -131,7 +131,18 @@ fn model_chip(ui: &mut Ui, theme: &Theme, session: &Session) {
 
 fn seed(ui: &mut Ui, theme: &Theme, work: &mut Work) {
     // Right to left: the dice stands after the number.
-    if icon_button(ui, theme, Icon::Dice, 34.0, Look::Raised, false, "Roll the seed", "Another seed for all noise. Nothing else changes it.").clicked() {
+    if icon_button(
+        ui,
+        theme,
+        Icon::Dice,
+        34.0,
+        Look::Raised,
+        false,
+        "Roll the seed",
+        "Another seed for all noise. Nothing else changes it.",
+    )
+    .clicked()
+    {
         work.seed = roll(work.seed);
     }
     ui.add_space(theme.px(4.0));
@@ -153,14 +164,32 @@ fn prompts(ui: &mut Ui, theme: &Theme, work: &mut Work, session: &Session, negat
     let room = ui.available_width();
     let first = if negative { (room - gap) * 0.56 } else { room };
     let before = work.prompt.clone();
-    field(ui, theme, &mut work.prompt, first, Symbol::Conditional, "Prompt", "what the picture should show", session.tokens.as_ref().map(|t| &t.0));
+    field(
+        ui,
+        theme,
+        &mut work.prompt,
+        first,
+        Symbol::Conditional,
+        "Prompt",
+        "Prompt, what the picture should show",
+        session.tokens.as_ref().map(|t| &t.0),
+    );
     if work.prompt != before {
         work.prompt_follows_picture = false;
     }
     if negative {
         ui.add_space(gap);
         let rest = ui.available_width();
-        field(ui, theme, &mut work.negative, rest, Symbol::Unconditional, "Negative prompt", "empty: no prompt at all", session.tokens.as_ref().map(|t| &t.1));
+        field(
+            ui,
+            theme,
+            &mut work.negative,
+            rest,
+            Symbol::Unconditional,
+            "Negative prompt",
+            "Negative prompt, empty for none",
+            session.tokens.as_ref().map(|t| &t.1),
+        );
     }
 }
 
@@ -179,7 +208,7 @@ fn field(
     let mark = theme.px(3.0);
     let font = theme.font(Weight::Regular, 15.0);
     let edit = egui::TextEdit::singleline(text)
-        .hint_text(egui::RichText::new(format!("{name}: {hint}")).color(p.dim))
+        .hint_text(egui::RichText::new(hint.to_owned()).color(p.dim))
         .font(font)
         .char_limit(Work::LONGEST_PROMPT)
         .desired_width(f32::INFINITY)
@@ -208,10 +237,11 @@ fn field(
             ui.horizontal_wrapped(|ui| {
                 ui.spacing_mut().item_spacing = egui::Vec2::splat(theme.px(4.0));
                 for piece in &tokens.pieces {
-                    egui::Frame::new().fill(Palette::mix(p.raised, p.symbol(symbol), 0.18)).corner_radius(4.0).inner_margin(theme.margin_xy(5.0, 2.0)).show(
-                        ui,
-                        |ui| ui.label(egui::RichText::new(piece).font(theme.small())),
-                    );
+                    egui::Frame::new()
+                        .fill(Palette::mix(p.raised, p.symbol(symbol), 0.18))
+                        .corner_radius(4.0)
+                        .inner_margin(theme.margin_xy(5.0, 2.0))
+                        .show(ui, |ui| ui.label(egui::RichText::new(piece).font(theme.small())));
                 }
             });
         });

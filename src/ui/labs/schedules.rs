@@ -97,11 +97,9 @@ impl Quantity {
         let a = |symbol| sym("α", symbol).bar();
         match self {
             Self::AlphaBar => a(Symbol::Plain),
-            Self::Roots => row([
-                a(Symbol::Signal).sqrt(),
-                word("   ", Symbol::Plain),
-                row([word("1 − ", Symbol::Noise), a(Symbol::Noise)]).sqrt(),
-            ]),
+            Self::Roots => {
+                row([a(Symbol::Signal).sqrt(), word("   ", Symbol::Plain), row([word("1 − ", Symbol::Noise), a(Symbol::Noise)]).sqrt()])
+            }
             Self::Snr => row([word("SNR", Symbol::Plain), word("  logarithmic", Symbol::Quiet)]),
             Self::Beta => row([sym("β", Symbol::Plain), word("  logarithmic", Symbol::Quiet)]),
         }
@@ -227,7 +225,13 @@ impl Schedules {
                 format!("{:.1}", mark.value)
             }
         };
-        let spacing = if quantity.is_log() { 2.0 } else { 0.5 };
+        let spacing = if !quantity.is_log() {
+            0.5
+        } else if quantity == Quantity::Snr && rect.height() < theme.px(165.0) {
+            4.0
+        } else {
+            2.0
+        };
         let response = Plot::new(quantity.name())
             .width(rect.width())
             .height(rect.height())
@@ -242,10 +246,14 @@ impl Schedules {
             .show_axes([true, true])
             .show_grid([true, true])
             .grid_color(p.line)
-            .cursor_color(Color32::TRANSPARENT)
+            .cursor_color(crate::ui::theme::NO_INK)
             .set_margin_fraction(egui::Vec2::ZERO)
-            .custom_x_axes(vec![AxisHints::new_x().formatter(|mark, _| format!("{:.0}", mark.value)).tick_label_color(p.dim).tick_label_font(small.clone())])
-            .custom_y_axes(vec![AxisHints::new_y().formatter(y_label).min_thickness(theme.px(40.0)).tick_label_color(p.dim).tick_label_font(small)])
+            .custom_x_axes(vec![
+                AxisHints::new_x().formatter(|mark, _| format!("{:.0}", mark.value)).tick_label_color(p.dim).tick_label_font(small.clone()),
+            ])
+            .custom_y_axes(vec![
+                AxisHints::new_y().formatter(y_label).min_thickness(theme.px(40.0)).tick_label_color(p.dim).tick_label_font(small),
+            ])
             .x_grid_spacer(move |_| marks(0.0, last + 1.0, 250.0))
             .y_grid_spacer(move |_| marks((low / spacing).ceil() * spacing, high, spacing))
             .label_formatter(|_| None)
@@ -317,7 +325,10 @@ impl Schedules {
         }
         let hue = p.schedules[index];
         let title = Rect::from_min_size(rect.min, vec2(rect.width(), label));
-        let swatch = Rect::from_center_size(pos2(title.left() + theme.px(9.0), title.center().y), vec2(theme.px(18.0), theme.px(if chosen { 5.0 } else { 3.0 })));
+        let swatch = Rect::from_center_size(
+            pos2(title.left() + theme.px(9.0), title.center().y),
+            vec2(theme.px(18.0), theme.px(if chosen { 5.0 } else { 3.0 })),
+        );
         ui.painter().rect_filled(swatch, 2.0, hue);
         let weight = if chosen { Weight::SemiBold } else { Weight::Medium };
         let text = pos2(swatch.right() + theme.px(8.0), title.center().y);
@@ -355,8 +366,15 @@ impl Schedules {
         ui.label(egui::RichText::new(info.label).font(theme.font(Weight::SemiBold, 21.0)));
         ui.label(egui::RichText::new(info.paper).font(theme.small()).color(theme.palette().dim));
         ui.add_space(theme.px(6.0));
-        let alpha = || sym("α", Symbol::Signal).bar().sub("t");
-        let product = row([alpha(), op("="), word("∏", Symbol::Plain), word(" (1 − ", Symbol::Plain), sym("β", Symbol::Plain).sub("s"), word(")", Symbol::Plain)]);
+        let alpha = || sym("α", Symbol::Signal).bar().with_index("t");
+        let product = row([
+            alpha(),
+            op("="),
+            word("∏", Symbol::Plain),
+            word(" (1 − ", Symbol::Plain),
+            sym("β", Symbol::Plain).with_index("s"),
+            word(")", Symbol::Plain),
+        ]);
         equation(ui, theme, &product, 22.0, "alpha bar t is the product of 1 minus beta s for all s up to t");
         if let Some(level) = curves.level(timestep) {
             let live = row([alpha(), op("="), num(level.alpha_bar(), 1, 4, Symbol::Signal)]);
@@ -382,7 +400,8 @@ impl Schedules {
             let log = param.min > 0.0 && param.max / param.min > 50.0;
             let decimals = if param.max < 0.1 || log { 5 } else { 3 };
             let hint = format!("Default {}", param.default);
-            let spec = Spec { name: param.label, hint: &hint, range: param.min..=param.max, logarithmic: log, decimals, symbol: Symbol::Plain };
+            let spec =
+                Spec { name: param.label, hint: &hint, range: param.min..=param.max, logarithmic: log, decimals, symbol: Symbol::Plain };
             slider::show(ui, theme, value, &spec);
         }
         if params != cx.work.schedules.params_of(index) {

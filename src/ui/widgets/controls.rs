@@ -1,6 +1,7 @@
 //! Buttons, switches and readouts in the instrument's look.
 
 use super::icons::{self, Icon};
+use super::math::{self, Math};
 use crate::ui::theme::{Palette, Symbol, Theme, Weight};
 use egui::{Align2, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, vec2};
 
@@ -17,6 +18,7 @@ pub enum Look {
 }
 
 /// A square button with an icon. `label` names it for screen readers and in its tooltip, with `hint` below.
+#[allow(clippy::too_many_arguments, reason = "one short call per button, in rows")]
 pub fn icon_button(ui: &mut Ui, theme: &Theme, icon: Icon, size: f32, look: Look, selected: bool, label: &str, hint: &str) -> Response {
     let p = theme.palette();
     let side = theme.px(size);
@@ -79,7 +81,8 @@ pub fn segmented<T: Copy + PartialEq>(ui: &mut Ui, theme: &Theme, value: &mut T,
     let p = theme.palette();
     let font = theme.font(Weight::Medium, 14.0);
     let pad = theme.px(12.0);
-    let galleys: Vec<_> = options.iter().map(|(_, label, _)| ui.painter().layout_no_wrap((*label).to_owned(), font.clone(), p.text)).collect();
+    let galleys: Vec<_> =
+        options.iter().map(|(_, label, _)| ui.painter().layout_no_wrap((*label).to_owned(), font.clone(), p.text)).collect();
     let widths: Vec<f32> = galleys.iter().map(|g| (g.size().x + 2.0 * pad).ceil()).collect();
     let (rect, _) = ui.allocate_exact_size(vec2(widths.iter().sum::<f32>() + 4.0, theme.px(34.0)), Sense::hover());
     ui.painter().rect_filled(rect, theme.radius(), p.raised);
@@ -145,6 +148,16 @@ pub fn readout(ui: &mut Ui, theme: &Theme, name: &str, value: &str, symbol: Symb
     painter.text(rect.right_center(), Align2::RIGHT_CENTER, value, theme.font(Weight::Medium, 15.0), p.symbol(symbol));
 }
 
+/// A line with mathematics at the left and a number at the right.
+pub fn math_readout(ui: &mut Ui, theme: &Theme, name: &Math, spoken: &str, value: &str, symbol: Symbol) {
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), theme.px(25.0)), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{spoken} {value}")));
+    let painter = ui.painter();
+    math::inline(painter, theme, name, 15.0, egui::pos2(rect.left(), rect.center().y + theme.px(5.0)));
+    let color = theme.palette().symbol(symbol);
+    painter.text(rect.right_center(), Align2::RIGHT_CENTER, value, theme.font(Weight::Medium, 15.0), color);
+}
+
 /// A bar that is shared between signal and noise: `signal` in 0..1.
 pub fn share_bar(ui: &mut Ui, theme: &Theme, signal: f64) {
     let p = theme.palette();
@@ -178,7 +191,8 @@ pub fn progress(ui: &mut Ui, theme: &Theme, what: &str, done: usize, total: usiz
         ui.painter().text(text, Align2::LEFT_CENTER, what, theme.small(), p.dim);
         let count = format!("{done}/{total}");
         ui.painter().text(egui::pos2(rect.right(), text.y), Align2::RIGHT_CENTER, count, theme.small(), p.dim);
-        stop = icon_button(ui, theme, Icon::Close, 30.0, Look::Plain, false, "Cancel", "Stops this work; what is computed stays.").clicked();
+        stop =
+            icon_button(ui, theme, Icon::Close, 30.0, Look::Plain, false, "Cancel", "Stops this work; what is computed stays.").clicked();
     });
     stop
 }

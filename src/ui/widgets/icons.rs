@@ -82,12 +82,7 @@ pub fn paint(painter: &Painter, rect: Rect, icon: Icon, color: Color32) {
             head(at(-0.8, 0.42), TAU / 2.0);
         }
         Icon::Dice => {
-            painter.rect_stroke(
-                Rect::from_two_pos(at(-0.72, -0.72), at(0.72, 0.72)),
-                half * 0.25,
-                stroke,
-                egui::StrokeKind::Middle,
-            );
+            painter.rect_stroke(Rect::from_two_pos(at(-0.72, -0.72), at(0.72, 0.72)), half * 0.25, stroke, egui::StrokeKind::Middle);
             for (x, y) in [(-0.34, -0.34), (0.34, -0.34), (0.0, 0.0), (-0.34, 0.34), (0.34, 0.34)] {
                 dot(x, y, 0.13);
             }

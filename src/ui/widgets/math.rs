@@ -50,12 +50,22 @@ pub fn num(value: f64, digits: usize, decimals: usize, symbol: Symbol) -> Math {
     Math::Text(format_number(value, digits, decimals), symbol, Weight::Medium)
 }
 
+/// A number that is followed by figure spaces in place of missing digits before the point: it begins where it stands.
+pub fn num_left(value: f64, digits: usize, decimals: usize, symbol: Symbol) -> Math {
+    let text = format_number(value, digits, decimals);
+    let trimmed = text.trim_start_matches('\u{2007}');
+    let missing = text.chars().count() - trimmed.chars().count();
+    Math::Text(format!("{trimmed}{}", "\u{2007}".repeat(missing)), symbol, Weight::Medium)
+}
+
+/// A number from 0 to below 100 with three figures: 5.00, 12.5. Its width stays.
+pub fn figures(value: f64, symbol: Symbol) -> Math {
+    num(value, 1, if value.abs() < 9.995 { 2 } else { 1 }, symbol)
+}
+
 /// Formats a number at a fixed width: figure spaces stand where digits are missing, and large numbers turn exponential.
 pub fn format_number(value: f64, digits: usize, decimals: usize) -> String {
-    if !value.is_finite() {
-        return if value.is_nan() { "undefined".to_owned() } else if value > 0.0 { "∞".to_owned() } else { "−∞".to_owned() };
-    }
-    if value.abs() >= 10_f64.powi(digits as i32 + 1) {
+    if !value.is_finite() || value.abs() >= 10_f64.powi(digits as i32 + 2) {
         return scientific(value);
     }
     let text = format!("{:.decimals$}", value.abs());
@@ -71,13 +81,22 @@ pub fn scientific(value: f64) -> String {
         return "0".to_owned();
     }
     if !value.is_finite() {
-        return format_number(value, 1, 0);
+        return if value.is_nan() {
+            "undefined"
+        } else if value > 0.0 {
+            "∞"
+        } else {
+            "−∞"
+        }
+        .to_owned();
     }
     if (0.01..1000.0).contains(&value.abs()) {
-        return format_number(value, 1, if value.abs() < 1.0 { 4 } else { 2 });
+        let decimals = if value.abs() < 1.0 { 4 } else { 2 };
+        return format!("{}{:.decimals$}", if value < 0.0 { "−" } else { "" }, value.abs());
     }
     let exponent = value.abs().log10().floor() as i32;
-    format!("{}·10{}", format_number(value / 10_f64.powi(exponent), 1, 2), raised(exponent))
+    let mantissa = value / 10_f64.powi(exponent);
+    format!("{}{:.2}·10{}", if value < 0.0 { "−" } else { "" }, mantissa.abs(), raised(exponent))
 }
 
 /// A whole number as superscript digits.
@@ -100,7 +119,7 @@ pub fn row(pieces: impl Into<Vec<Math>>) -> Math {
 impl Math {
     /// With a small italic index.
     #[must_use]
-    pub fn sub(self, index: &str) -> Self {
+    pub fn with_index(self, index: &str) -> Self {
         let symbol = self.symbol();
         let weight = if index.chars().all(|c| c.is_ascii_digit()) { Weight::Regular } else { Weight::Italic };
         Self::Sub(Box::new(self), Box::new(Self::Text(index.to_owned(), symbol, weight)))
@@ -218,8 +237,13 @@ fn layout(painter: &Painter, theme: &Theme, math: &Math, size: f32) -> Block {
             let right = 0.56 * em + inner.width + 0.08 * em;
             let mut block = Block::empty(right + 0.06 * em);
             block.place(vec2(0.56 * em, 0.0), inner);
-            let points =
-                vec![vec2(0.04 * em, -0.27 * em), vec2(0.15 * em, -0.34 * em), vec2(0.30 * em, foot), vec2(0.49 * em, top), vec2(right, top)];
+            let points = vec![
+                vec2(0.04 * em, -0.27 * em),
+                vec2(0.15 * em, -0.34 * em),
+                vec2(0.30 * em, foot),
+                vec2(0.49 * em, top),
+                vec2(right, top),
+            ];
             block.ascent = block.ascent.max(-top + 0.04 * em);
             block.stroke(points, pen);
             block
@@ -313,6 +337,11 @@ mod tests {
         assert_eq!(scientific(0.000_012_3), "1.23·10⁻⁵");
         assert_eq!(scientific(45_600.0), "4.56·10⁴");
         assert_eq!(scientific(0.0), "0");
+        for value in [123.4, -999.0, 1e300, -1e-300, f64::MIN_POSITIVE, f64::NAN, f64::NEG_INFINITY] {
+            for digits in 0..4 {
+                assert!(!format_number(value, digits, 2).is_empty() && !scientific(value).is_empty());
+            }
+        }
     }
 
     #[test]
@@ -323,11 +352,11 @@ mod tests {
         let mut out = ctx.run_ui(egui::RawInput::default(), |ui| {
             let painter = ui.painter().clone();
             let widths: Vec<f32> = [0.111, 0.444, 0.987]
-                .map(|v| width(&painter, &theme, &row([num(v, 1, 3, Symbol::Signal), sym("x", Symbol::Signal).sub("0")]), 20.0))
+                .map(|v| width(&painter, &theme, &row([num(v, 1, 3, Symbol::Signal), sym("x", Symbol::Signal).with_index("0")]), 20.0))
                 .into();
             assert!(widths.iter().all(|w| (w - widths[0]).abs() < 1e-3), "{widths:?}");
             let plain = layout(&painter, &theme, &sym("α", Symbol::Signal), 20.0);
-            let root = layout(&painter, &theme, &sym("α", Symbol::Signal).bar().sub("t").sqrt(), 20.0);
+            let root = layout(&painter, &theme, &sym("α", Symbol::Signal).bar().with_index("t").sqrt(), 20.0);
             assert!(root.ascent > plain.ascent && root.width > plain.width);
         });
         out.textures_delta.clear();

@@ -18,7 +18,30 @@ pub enum Mapping {
         channel: usize,
         /// Largest value shown without clipping.
         range: f32,
+        /// How values spread over the scale.
+        scale: Scale,
     },
+}
+
+/// How values spread over a diverging scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// In proportion.
+    #[default]
+    Linear,
+    /// By the square root, with the sign kept: small values become visible beside large ones.
+    Root,
+}
+
+impl Scale {
+    /// Place on the scale, -1..1, of a value divided by the range.
+    pub fn place(self, value: f32) -> f32 {
+        match self {
+            Self::Linear => value,
+            Self::Root => value.signum() * value.abs().sqrt(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -106,21 +129,15 @@ pub fn image_of(tensor: &HostTensor, mapping: Mapping, theme: &Theme) -> ColorIm
                 .map(|i| theme::pixel(data[i] * scale + shift, data[plane + i] * scale + shift, data[2 * plane + i] * scale + shift))
                 .collect()
         }
-        Mapping::Heat { channel, range } => {
+        Mapping::Heat { channel, range, scale } => {
             if channel >= channels || range <= 0.0 {
                 return ColorImage::filled([1, 1], theme.palette().danger);
             }
             let palette = theme.palette();
-            data[channel * plane..(channel + 1) * plane].iter().map(|v| palette.diverging(v / range)).collect()
+            data[channel * plane..(channel + 1) * plane].iter().map(|v| palette.diverging(scale.place(v / range))).collect()
         }
     };
     ColorImage::new([width, height], pixels)
-}
-
-/// A symmetric range that covers `tensors`, rounded up to a figure that reads well, so that it seldom changes.
-pub fn symmetric_range(tensors: &[&HostTensor]) -> f32 {
-    let largest = tensors.iter().flat_map(|t| t.data()).filter(|v| v.is_finite()).fold(0.0_f32, |m, v| m.max(v.abs()));
-    [0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0].into_iter().find(|r| *r >= largest).unwrap_or(128.0)
 }
 
 #[cfg(test)]
@@ -149,18 +166,23 @@ mod tests {
         for (tensor, mapping) in [
             (HostTensor::full([5], 0.0), Mapping::Rgb),
             (HostTensor::full([1, 4, 4], 0.0), Mapping::Rgb),
-            (HostTensor::full([1, 4, 2, 2], 0.0), Mapping::Heat { channel: 4, range: 1.0 }),
-            (HostTensor::full([1, 4, 2, 2], 0.0), Mapping::Heat { channel: 0, range: 0.0 }),
+            (HostTensor::full([1, 4, 2, 2], 0.0), Mapping::Heat { channel: 4, range: 1.0, scale: Scale::Linear }),
+            (HostTensor::full([1, 4, 2, 2], 0.0), Mapping::Heat { channel: 0, range: 0.0, scale: Scale::Root }),
         ] {
             assert_eq!(image_of(&tensor, mapping, &theme).size, [1, 1]);
         }
         let nan = HostTensor::full([1, 4, 2, 2], f32::NAN);
-        assert_eq!(image_of(&nan, Mapping::Heat { channel: 0, range: 1.0 }, &theme).pixels[0], theme.palette().danger);
+        assert_eq!(image_of(&nan, Mapping::Heat { channel: 0, range: 1.0, scale: Scale::Root }, &theme).pixels[0], theme.palette().danger);
     }
 
     #[test]
-    fn ranges_are_symmetric_and_ignore_what_is_not_finite() {
-        let t = HostTensor::from_fn([3], |i| [0.2, -2.4, f32::INFINITY][i]);
-        assert_eq!(symmetric_range(&[&t]), 3.0);
+    fn scales_keep_sign_and_ends() {
+        for scale in [Scale::Linear, Scale::Root] {
+            for value in [-1.0, 0.0, 1.0] {
+                assert_eq!(scale.place(value), value);
+            }
+            assert_eq!(scale.place(-0.25), -scale.place(0.25));
+        }
+        assert_eq!(Scale::Root.place(0.25), 0.5);
     }
 }

@@ -1,6 +1,7 @@
 //! A picture with its symbol, a word about it, and a badge that says what kind of picture it is.
 
 use super::math::{self, Math};
+use super::textures::Scale;
 use crate::ui::theme::{Palette, Theme, Weight};
 use egui::{Align2, Rect, Response, Role, Sense, Stroke, StrokeKind, TextureId, Ui, WidgetInfo, pos2, vec2};
 
@@ -37,7 +38,9 @@ impl Badge {
     /// What it means.
     pub const fn hint(self) -> &'static str {
         match self {
-            Self::ExactPixels => "Each pixel is computed by the formula on the right. Values outside black and white are clipped for display.",
+            Self::ExactPixels => {
+                "Each pixel is computed by the formula on the right. Values outside black and white are clipped for display."
+            }
             Self::Decoded => "The latents at this timestep, turned into pixels by the autoencoder's decoder.",
             Self::Prediction => "The clean latents that the model predicts from the noisy ones, decoded by the autoencoder.",
             Self::Coarse => "Finished picture of a run with few steps, shown first. The full run follows.",
@@ -123,8 +126,7 @@ pub fn frame(ui: &Ui, theme: &Theme, rect: Rect, texture: Option<TextureId>, wai
         ui.painter().add(egui::epaint::RectShape::filled(rect, radius, crate::ui::theme::UNTINTED).with_texture(texture, whole));
         ui.painter().rect_stroke(rect, radius, Stroke::new(1.0, Palette::faint(p.line, 0.7)), StrokeKind::Outside);
     } else {
-        ui.painter().rect_filled(rect, radius, p.panel);
-        ui.painter().rect_stroke(rect, radius, theme.hairline(), StrokeKind::Inside);
+        ui.painter().rect_filled(rect, radius, Palette::mix(p.ground, p.raised, 0.45));
         if rect.width() > theme.px(90.0) && !waiting.is_empty() {
             let room = rect.width() - theme.px(32.0);
             let galley = ui.painter().layout(waiting.to_owned(), theme.body(), p.dim, room);
@@ -147,7 +149,7 @@ pub fn thumb(ui: &mut Ui, theme: &Theme, rect: Rect, texture: Option<TextureId>,
 }
 
 /// The diverging scale with its numbers.
-pub fn legend(ui: &mut Ui, theme: &Theme, rect: Rect, range: f32) {
+pub fn legend(ui: &mut Ui, theme: &Theme, rect: Rect, range: f32, scale: Scale) {
     let p = theme.palette();
     let font = theme.font(Weight::Medium, 12.5);
     let (low, high) = (format!("−{range}"), format!("+{range}"));
@@ -158,11 +160,23 @@ pub fn legend(ui: &mut Ui, theme: &Theme, rect: Rect, range: f32) {
     let cells = 64;
     for i in 0..cells {
         let (a, b) = (i as f32 / cells as f32, (i + 1) as f32 / cells as f32);
-        let cell = Rect::from_min_max(pos2(bar.left() + a * bar.width(), bar.top()), pos2(bar.left() + b * bar.width() + 0.5, bar.bottom()));
+        let cell =
+            Rect::from_min_max(pos2(bar.left() + a * bar.width(), bar.top()), pos2(bar.left() + b * bar.width() + 0.5, bar.bottom()));
         ui.painter().rect_filled(cell, 0.0, p.diverging(a + b - 1.0));
+    }
+    if scale == Scale::Root {
+        let font = theme.font(Weight::Medium, 11.5);
+        for part in [-0.25_f32, 0.25] {
+            let x = bar.center().x + scale.place(part) * bar.width() * 0.5;
+            ui.painter().vline(x, bar.bottom()..=bar.bottom() + theme.px(3.0), Stroke::new(1.0, p.dim));
+            let sign = if part < 0.0 { "−" } else { "+" };
+            let text = format!("{sign}{}", range * 0.25);
+            ui.painter().text(pos2(x, bar.bottom() + theme.px(10.0)), Align2::CENTER_CENTER, text, font.clone(), p.dim);
+        }
     }
     ui.painter().vline(bar.center().x, bar.y_range().expand(2.0), Stroke::new(1.0, p.dim));
     let response = ui.interact(rect, ui.scope_id().with("legend"), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("colour scale from minus {range} to plus {range}")));
-    response.on_hover_text("One scale for all heat maps here: blue below zero, orange above.");
+    let spread = if scale == Scale::Root { " Colours go by the square root, so that small values show beside large ones." } else { "" };
+    response.on_hover_text(format!("One scale for all heat maps here: blue below zero, orange above.{spread}"));
 }

@@ -1,6 +1,6 @@
 //! The guidance slider: a wide track with marks that mean something, and both conventions beside it.
 
-use super::math::{self, num, row, sym, word};
+use super::math::{self, num_left, row, sym, word};
 use super::slider;
 use crate::ui::theme::{Palette, Symbol, Theme, Weight};
 use egui::{Align2, Rect, Sense, Stroke, Ui, pos2, vec2};
@@ -38,8 +38,21 @@ pub fn show(ui: &mut Ui, theme: &Theme, scale: &mut f64) -> (bool, bool) {
 
     let painter = ui.painter();
     let baseline = rect.top() + theme.px(43.0);
-    math::inline(painter, theme, &row([sym("w", Symbol::Guided), word(" = ", Symbol::Guided), num(*scale, 2, 1, Symbol::Guided)]), 32.0, pos2(rect.left(), baseline));
-    let prime = row([word("1 + ", Symbol::Quiet), sym("w′", Symbol::Quiet), word(",  ", Symbol::Quiet), sym("w′", Symbol::Quiet), word(" = ", Symbol::Quiet), num(*scale - 1.0, 2, 1, Symbol::Quiet)]);
+    math::inline(
+        painter,
+        theme,
+        &row([sym("w", Symbol::Guided), word(" = ", Symbol::Guided), num_left(*scale, 2, 1, Symbol::Guided)]),
+        32.0,
+        pos2(rect.left(), baseline),
+    );
+    let prime = row([
+        word("1 + ", Symbol::Quiet),
+        sym("w′", Symbol::Quiet),
+        word(",  ", Symbol::Quiet),
+        sym("w′", Symbol::Quiet),
+        word(" = ", Symbol::Quiet),
+        num_left(*scale - 1.0, 2, 1, Symbol::Quiet),
+    ]);
     math::inline(painter, theme, &prime, 15.0, pos2(rect.left(), baseline + theme.px(28.0)));
 
     let (uncond, cond, guided) = (p.symbol(Symbol::Unconditional), p.symbol(Symbol::Conditional), p.symbol(Symbol::Guided));
@@ -58,15 +71,22 @@ pub fn show(ui: &mut Ui, theme: &Theme, scale: &mut f64) -> (bool, bool) {
         let left = if i == 2 { x } else { x - theme.px(3.0) };
         painter.text(pos2(left, y), align, format!("{number}  {meaning}"), font, p.dim);
     }
-    painter.text(pos2(track.right() + radius, track.bottom() + theme.px(24.0)), Align2::RIGHT_CENTER, "20", theme.font(Weight::Medium, 13.0), p.dim);
+    painter.text(
+        pos2(track.right() + radius, track.bottom() + theme.px(24.0)),
+        Align2::RIGHT_CENTER,
+        "20",
+        theme.font(Weight::Medium, 13.0),
+        p.dim,
+    );
     let over = response.hovered() || response.dragged();
-    let handle = Rect::from_center_size(pos2(x_of(*scale), track.center().y), vec2(theme.px(if over { 15.0 } else { 13.0 }), theme.px(34.0)));
+    let handle =
+        Rect::from_center_size(pos2(x_of(*scale), track.center().y), vec2(theme.px(if over { 15.0 } else { 13.0 }), theme.px(34.0)));
     painter.rect_filled(handle.expand(theme.px(3.0)), handle.width(), p.ground);
     painter.rect_filled(handle, handle.width(), p.accent);
     super::controls::focus_ring(ui, theme, &response, rect, 6.0);
     let held = response.is_pointer_button_down_on();
-    response.on_hover_cursor(egui::CursorIcon::ResizeHorizontal).on_hover_text(
-        "Convention: ε̃ = ε∅ + w (εc − ε∅). The paper writes w′ = w − 1.",
-    );
+    response
+        .on_hover_cursor(egui::CursorIcon::ResizeHorizontal)
+        .on_hover_text("Convention: ε̃ = ε∅ + w (εc − ε∅). The paper writes w′ = w − 1.");
     ((*scale - before).abs() > 1e-9, held)
 }

@@ -14,7 +14,11 @@ pub(super) fn run(desk: &Desk, request: &ForwardRequest) -> Result<(), JobError>
     let ForwardRequest { latents, seed, timesteps, prompt, negative, guidance_scale } = request;
     let schedule = pipeline.schedule();
     if let Some(beyond) = timesteps.iter().find(|&&timestep| timestep >= schedule.len()) {
-        return Err(JobError::Request(format!("timestep {beyond} was asked for, but this model has {} (0 to {})", schedule.len(), schedule.len() - 1)));
+        return Err(JobError::Request(format!(
+            "timestep {beyond} was asked for, but this model has {} (0 to {})",
+            schedule.len(),
+            schedule.len() - 1
+        )));
     }
     let count = timesteps.len();
     desk.progress(0, count);
@@ -51,7 +55,8 @@ pub(super) fn run(desk: &Desk, request: &ForwardRequest) -> Result<(), JobError>
         desk.progress(index + 1, count);
         desk.answer(Event::Frame { job: desk.job.id, slot: Slot::Forward, frame: Arc::new(frame) })?;
     }
-    let (latents, picture) = last.ok_or_else(|| JobError::Request("a forward run visits at least one timestep, but none was asked for".into()))?;
+    let (latents, picture) =
+        last.ok_or_else(|| JobError::Request("a forward run visits at least one timestep, but none was asked for".into()))?;
     let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
     desk.answer(Event::RunDone { job: desk.job.id, slot: Slot::Forward, latents, picture, elapsed_ms })
 }

@@ -9,6 +9,7 @@ mod reverse;
 mod save_png;
 mod tokenize;
 
+use super::explain;
 use super::mailbox::{Job, Mailbox};
 use super::picture::PictureError;
 use super::protocol::{Command, Event};
@@ -26,7 +27,9 @@ pub(super) struct Room {
 
 impl Room {
     fn pipeline(&self) -> Result<&Pipeline, JobError> {
-        self.pipeline.as_ref().ok_or_else(|| JobError::NoModel(self.failure.clone().unwrap_or_else(|| "none has been asked for yet".into())))
+        self.pipeline
+            .as_ref()
+            .ok_or_else(|| JobError::NoModel(self.failure.clone().unwrap_or_else(|| "none has been asked for yet".into())))
     }
 }
 
@@ -129,6 +132,7 @@ fn begin(mailbox: &Mailbox, wake: &dyn Fn(), job: &Job) {
 
 /// The end of a job: its last word, and its place free.
 fn finish(mailbox: &Mailbox, wake: &dyn Fn(), job: &Job, result: Result<(), JobError>) {
+    log::debug!("job {} in {:?}: {}", job.id.0, job.command.slot(), result.as_ref().map_or_else(ToString::to_string, |()| "done".into()));
     if let (Some(slot), Err(error)) = (job.command.slot(), result) {
         let event = match error {
             JobError::Stopped => Event::Cancelled { job: job.id, slot },
@@ -147,20 +151,6 @@ fn guarded(work: impl FnOnce() -> Result<(), JobError>) -> Result<(), JobError> 
         let text = text.unwrap_or("no reason was given");
         Err(JobError::Request(format!("the program made a mistake here and stopped this piece of work ({text}); everything else goes on")))
     })
-}
-
-/// An error with its causes, as one sentence.
-fn explain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Opening a model. The one before it stays open until the new one is, and where the new one cannot be opened.
 
-use super::{JobError, Room, explain};
+use super::{JobError, Room};
 use crate::pipeline::Pipeline;
+use crate::worker::explain;
 use crate::worker::mailbox::{Job, Mailbox};
 use crate::worker::protocol::{DeviceKind, Event, ModelSource};
 use std::sync::Arc;

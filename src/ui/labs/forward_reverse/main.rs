@@ -5,12 +5,13 @@ use crate::diffusion::Level;
 use crate::host::HostTensor;
 use crate::ui::clock::Direction;
 use crate::ui::labs::{LabContext, Wish};
+use crate::ui::session::ModelState;
 use crate::ui::settings;
 use crate::ui::theme::{Symbol, Weight};
 use crate::ui::widgets::controls::{segmented, text_button};
 use crate::ui::widgets::icons::Icon;
 use crate::ui::widgets::math::{self, Math, format_number, num, row, sym, word};
-use crate::ui::widgets::textures::Mapping;
+use crate::ui::widgets::textures::{Mapping, Scale};
 use crate::ui::widgets::tile::{self, Badge, HEADER, Tile};
 use crate::worker::protocol::{Frame, Slot};
 use egui::{Align2, Rect, TextureId, Ui, UiBuilder, pos2, vec2};
@@ -19,10 +20,26 @@ use std::sync::Arc;
 /// Range of the latents' heat maps: latents have unit deviation, so this clips nothing that matters and never jumps.
 const LATENT_RANGE: f32 = 4.0;
 
+/// One of the two large pictures.
+struct View {
+    symbol: Math,
+    title: &'static str,
+    badge: Option<Badge>,
+    texture: Option<TextureId>,
+    waiting: String,
+    remark: String,
+}
+
+impl View {
+    fn new(symbol: Math, title: &'static str, waiting: &str) -> Self {
+        Self { symbol, title, badge: None, texture: None, waiting: waiting.to_owned(), remark: String::new() }
+    }
+}
+
 /// Everything that one moment shows.
 struct Moment {
-    left: (Math, &'static str, Option<(Badge, String)>, Option<TextureId>, String, String),
-    right: (Math, &'static str, Option<(Badge, String)>, Option<TextureId>, String, String),
+    left: View,
+    right: View,
     x: Option<HostTensor>,
     x0: Option<HostTensor>,
 }
@@ -46,15 +63,10 @@ impl ForwardReverse {
             Direction::Forward => self.forward_moment(cx, ui),
             Direction::Reverse => self.reverse_moment(cx, ui),
         };
-        for (i, (symbol, title, badge, texture, waiting, remark)) in [moment.left, moment.right].into_iter().enumerate() {
-            let tile = Tile {
-                symbol,
-                title,
-                badge: badge.as_ref().map(|(b, extra)| (*b, extra.as_str())).filter(|_| texture.is_some()),
-                texture,
-                waiting: &waiting,
-                remark: &remark,
-            };
+        for (i, view) in [moment.left, moment.right].into_iter().enumerate() {
+            let View { symbol, title, badge, texture, waiting, remark } = view;
+            let badge = badge.map(|b| (b, "")).filter(|_| texture.is_some());
+            let tile = Tile { symbol, title, badge, texture, waiting: &waiting, remark: &remark };
             tile::show(ui, theme, place(i as f32), &tile);
         }
         let strip = Rect::from_min_size(pos2(left, top + header + side + theme.px(14.0)), vec2(2.0 * side + gap, strip));
@@ -90,10 +102,13 @@ impl ForwardReverse {
             );
         });
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            if text_button(ui, theme, Some(Icon::Open), "Open…", "Opens a picture of yours; you can also drop one on the window.").clicked() {
+            if text_button(ui, theme, Some(Icon::Open), "Open…", "Opens a picture of yours; you can also drop one on the window.").clicked()
+            {
                 cx.wishes.push(Wish::OpenPicture);
             }
-            if text_button(ui, theme, Some(Icon::Dice), "Another scene", "Draws another Littleworld scene. The seed of the noise stays.").clicked() {
+            if text_button(ui, theme, Some(Icon::Dice), "Another scene", "Draws another Littleworld scene. The seed of the noise stays.")
+                .clicked()
+            {
                 cx.work.scene_seed = settings::roll(cx.work.scene_seed);
             }
         });
@@ -102,16 +117,17 @@ impl ForwardReverse {
     fn forward_moment(&mut self, cx: &mut LabContext<'_>, ui: &Ui) -> Moment {
         let theme = cx.theme;
         let timestep = cx.clock.timestep();
-        let x_t = row([sym("x", Symbol::Plain).sub("t")]);
-        let x0_hat = row([sym("x", Symbol::Signal).hat().sub("0")]);
+        let x_t = row([sym("x", Symbol::Plain).with_index("t")]);
+        let x0_hat = row([sym("x", Symbol::Signal).hat().with_index("0")]);
         let waiting_picture = match &cx.session.model {
-            crate::ui::session::ModelState::Failed(_) => "No model is open.".to_owned(),
-            crate::ui::session::ModelState::Opening => "Opening the model…".to_owned(),
-            crate::ui::session::ModelState::Ready => "Drawing the scene…".to_owned(),
+            ModelState::Failed(_) => "No model is open.",
+            ModelState::Opening => "Opening the model…",
+            ModelState::Ready if cx.session.picture_is_coming() => "Drawing the scene…",
+            ModelState::Ready => "There is no picture yet. Press “Another scene” or “Open…”.",
         };
         let mut moment = Moment {
-            left: (x_t.clone(), "the noisy picture", None, None, waiting_picture.clone(), String::new()),
-            right: (x0_hat.clone(), "what the model sees in it", None, None, waiting_picture, String::new()),
+            left: View::new(x_t.clone(), "the noisy picture", waiting_picture),
+            right: View::new(x0_hat.clone(), "what the model sees in it", waiting_picture),
             x: None,
             x0: None,
         };
@@ -121,19 +137,19 @@ impl ForwardReverse {
         if cx.work.forward_reverse.space == Space::Pixels {
             let x = self.pixels_at(cx, &picture.pixels);
             let texture = x.as_ref().map(|x| cx.textures.get(ui.ctx(), theme, "x_t", x, Mapping::SignedRgb, false));
-            moment.left.2 = Some((Badge::ExactPixels, String::new()));
-            moment.left.3 = texture;
-            moment.left.5 = self.chain_remark(timestep);
+            moment.left.badge = Some(Badge::ExactPixels);
+            moment.left.texture = texture;
+            moment.left.remark = self.chain_remark(timestep);
         } else {
             let exact = x_latents.as_ref().and_then(|l| cx.session.decoded(l).cloned());
             let from_run = look.as_ref().filter(|_| cx.work.forward_reverse.process == Process::Closed);
             let shown = exact.clone().or_else(|| from_run.and_then(|f| f.x_picture.clone()));
-            moment.left.1 = "the noisy latents, decoded";
-            moment.left.2 = Some((Badge::Decoded, String::new()));
-            moment.left.3 = shown.as_ref().map(|p| cx.textures.get(ui.ctx(), theme, "x_t", p, Mapping::Rgb, true));
-            moment.left.4 = "Decoding the noisy latents…".to_owned();
+            moment.left.title = "the noisy latents, decoded";
+            moment.left.badge = Some(Badge::Decoded);
+            moment.left.texture = shown.as_ref().map(|p| cx.textures.get(ui.ctx(), theme, "x_t", p, Mapping::Rgb, true));
+            moment.left.waiting = "Decoding the noisy latents…".to_owned();
             if exact.is_none() {
-                moment.left.5 = look.as_ref().map_or(String::new(), |f| at_remark("decoded at", f, timestep));
+                moment.left.remark = look.as_ref().map_or(String::new(), |f| at_remark("decoded at", f, timestep));
             }
             moment.x = x_latents;
         }
@@ -141,11 +157,11 @@ impl ForwardReverse {
             Some((done, total)) => format!("The model looks at the noisy latents, {done} of {total}"),
             None => "The model has not looked yet.".to_owned(),
         };
-        moment.right.4 = waiting;
+        moment.right.waiting = waiting;
         if let Some(frame) = look {
-            moment.right.3 = frame.x0_picture.as_ref().map(|p| cx.textures.get(ui.ctx(), theme, "x0_hat", p, Mapping::Rgb, true));
-            moment.right.2 = Some((Badge::Prediction, String::new()));
-            moment.right.5 = at_remark("predicted at", &frame, timestep);
+            moment.right.texture = frame.x0_picture.as_ref().map(|p| cx.textures.get(ui.ctx(), theme, "x0_hat", p, Mapping::Rgb, true));
+            moment.right.badge = Some(Badge::Prediction);
+            moment.right.remark = at_remark("predicted at", &frame, timestep);
             moment.x0 = Some(frame.x0.clone());
         }
         moment
@@ -180,28 +196,27 @@ impl ForwardReverse {
         let finished = run.end().filter(|_| position < 0.5);
         let frame = run.at(position).cloned();
         let mut moment = Moment {
-            left: (row([sym("x", Symbol::Plain).sub("t")]), "noisy latents, decoded", None, None, waiting.clone(), String::new()),
-            right: (row([sym("x", Symbol::Signal).hat().sub("0")]), "what the model sees in it", None, None, waiting, String::new()),
+            left: View::new(row([sym("x", Symbol::Plain).with_index("t")]), "noisy latents, decoded", &waiting),
+            right: View::new(row([sym("x", Symbol::Signal).hat().with_index("0")]), "what the model sees in it", &waiting),
             x: frame.as_ref().map(|f| f.x.clone()),
             x0: frame.as_ref().map(|f| f.x0.clone()),
         };
         if let Some(frame) = &frame {
             let remark = if stale.is_empty() { format!("step {} of {}", frame.index + 1, frame.count) } else { stale.to_owned() };
-            let mut get = |slot: &str, p: &Option<HostTensor>| {
-                p.as_ref().map(|p| cx.textures.get(ui.ctx(), theme, slot, p, Mapping::Rgb, true))
-            };
-            moment.left.3 = get("x_t", &frame.x_picture);
-            moment.right.3 = get("x0_hat", &frame.x0_picture);
-            moment.left.2 = Some((Badge::Decoded, String::new()));
-            moment.right.2 = Some((Badge::Prediction, String::new()));
-            moment.left.5 = remark;
+            let mut get =
+                |slot: &str, p: &Option<HostTensor>| p.as_ref().map(|p| cx.textures.get(ui.ctx(), theme, slot, p, Mapping::Rgb, true));
+            moment.left.texture = get("x_t", &frame.x_picture);
+            moment.right.texture = get("x0_hat", &frame.x0_picture);
+            moment.left.badge = Some(Badge::Decoded);
+            moment.right.badge = Some(Badge::Prediction);
+            moment.left.remark = remark;
         }
         if let Some(end) = finished {
             let texture = cx.textures.get(ui.ctx(), theme, "x_t", &end.picture, Mapping::Rgb, true);
-            moment.left.0 = row([sym("x", Symbol::Signal).sub("0")]);
-            moment.left.1 = "the finished picture";
-            moment.left.3 = Some(texture);
-            moment.left.5 = if stale.is_empty() { format!("made in {:.2} s", end.elapsed_ms / 1000.0) } else { stale.to_owned() };
+            moment.left.symbol = row([sym("x", Symbol::Signal).with_index("0")]);
+            moment.left.title = "the finished picture";
+            moment.left.texture = Some(texture);
+            moment.left.remark = if stale.is_empty() { format!("made in {:.2} s", end.elapsed_ms / 1000.0) } else { stale.to_owned() };
             moment.x = Some(end.latents.clone());
         }
         moment
@@ -215,15 +230,16 @@ impl ForwardReverse {
         let level = cx.session.levels.level(timestep);
         let edge = (strip.height() - theme.px(24.0)).min((side - 2.0 * theme.px(34.0)) / 3.0);
         let chain = cx.work.forward_reverse.process == Process::Chain;
-        let beta = cx.session.levels.beta(timestep);
         let (parts, labels) = if chain {
-            let Some(standing) = self.chain.standing() else { return };
+            let Some(taken) = self.chain.standing().map(|s| s.taken) else { return };
+            let beta = cx.session.levels.beta(taken.saturating_sub(1));
+            let Some(parts) = self.chain.parts(beta) else { return };
             let noise = |name: &str| sym(name, Symbol::Noise);
             let labels = [
-                row([num((1.0 - beta).sqrt(), 1, 3, Symbol::Quiet), word("·", Symbol::Quiet), sym("x", Symbol::Plain).sub("t−1")]),
-                row([num(beta.sqrt(), 1, 3, Symbol::Noise), word("·", Symbol::Noise), noise("ε").sub("t")]),
+                row([num((1.0 - beta).sqrt(), 1, 3, Symbol::Quiet), word("·", Symbol::Quiet), sym("x", Symbol::Plain).with_index("t−1")]),
+                row([num(beta.sqrt(), 1, 3, Symbol::Noise), word("·", Symbol::Noise), noise("ε").with_index("t")]),
             ];
-            ([standing.before.clone(), standing.eps.clone(), standing.x.clone()], labels)
+            ([parts.signal, parts.noise, parts.x], labels)
         } else {
             let x0 = self.signed.of(&picture.pixels);
             let eps = self.pixel_noise.of(cx.work.seed, x0.shape());
@@ -231,7 +247,7 @@ impl ForwardReverse {
             ([parts.signal, parts.noise, parts.x], sum_labels(level))
         };
         let [a, b] = labels;
-        let labels = [a, b, row([sym("x", Symbol::Plain).sub("t")])];
+        let labels = [a, b, row([sym("x", Symbol::Plain).with_index("t")])];
         let mut x = strip.left();
         for (i, (part, label)) in parts.iter().zip(labels).enumerate() {
             let rect = Rect::from_min_size(pos2(x, strip.top()), vec2(edge, edge));
@@ -256,11 +272,24 @@ impl ForwardReverse {
         let p = theme.palette();
         let Some(picture) = cx.session.picture.clone() else { return };
         let mut x = rect.left();
-        for (i, (tensor, label)) in [(&picture.pixels, "original"), (&picture.reconstruction, "autoencoder")].into_iter().enumerate() {
+        let kept = format!("autoencoder {} dB", format_number(picture.reconstruction_psnr_db, 2, 1));
+        for (i, (tensor, label)) in [(&picture.pixels, "original"), (&picture.reconstruction, &kept)].into_iter().enumerate() {
             let cell = Rect::from_min_size(pos2(x, rect.top()), vec2(edge, edge));
             let texture = cx.textures.get(ui.ctx(), theme, ("card", i), tensor, Mapping::Rgb, true);
             tile::frame(ui, theme, cell, Some(texture), "");
-            ui.painter().text(pos2(cell.center().x, cell.bottom() + theme.px(13.0)), Align2::CENTER_CENTER, label, theme.small(), p.dim);
+            ui.painter().text(
+                pos2(cell.center().x, cell.bottom() + theme.px(13.0)),
+                Align2::CENTER_CENTER,
+                label,
+                theme.font(Weight::Regular, 12.5),
+                p.dim,
+            );
+            ui.interact(cell, ui.scope_id().with(("card", i)), egui::Sense::hover()).on_hover_text(if i == 0 {
+                "The picture at the model's size."
+            } else {
+                "What the autoencoder keeps: encoded to four latent channels and decoded again. The number is the measured peak \
+                 signal-to-noise ratio of this picture."
+            });
             x += edge + theme.px(12.0);
         }
         let text = Rect::from_min_max(pos2(x + theme.px(4.0), rect.top()), pos2(rect.right(), rect.top() + edge));
@@ -273,10 +302,6 @@ impl ForwardReverse {
             if !picture.caption.is_empty() {
                 child.label(egui::RichText::new(&picture.caption).font(theme.small()).color(p.dim));
             }
-            let kept = format!("PSNR {} dB", format_number(picture.reconstruction_psnr_db, 2, 1));
-            child.label(egui::RichText::new(kept).font(theme.small()).color(p.dim)).on_hover_text(
-                "What the autoencoder keeps of the original: peak signal-to-noise ratio of its reconstruction, measured.",
-            );
         }
     }
 
@@ -299,7 +324,7 @@ impl ForwardReverse {
             let left = strip.left() + i as f32 * (side + gap);
             for channel in 0..4 {
                 let cell = Rect::from_min_size(pos2(left + channel as f32 * (edge + between), strip.top()), vec2(edge, edge));
-                let mapping = Mapping::Heat { channel, range: LATENT_RANGE };
+                let mapping = Mapping::Heat { channel, range: LATENT_RANGE, scale: Scale::Linear };
                 let texture = tensor
                     .filter(|t| t.shape().len() == 4 && t.shape()[1] > channel)
                     .map(|t| cx.textures.get(ui.ctx(), theme, (name, channel), t, mapping, false));
@@ -311,7 +336,7 @@ impl ForwardReverse {
             if i == 1 {
                 let width = (side * 0.5).min(theme.px(190.0));
                 let rect = Rect::from_min_size(pos2(left + side - width, y - theme.px(9.0)), vec2(width, theme.px(18.0)));
-                tile::legend(ui, theme, rect, LATENT_RANGE);
+                tile::legend(ui, theme, rect, LATENT_RANGE, Scale::Linear);
             }
         }
     }
@@ -324,7 +349,7 @@ fn at_remark(what: &str, frame: &Frame, timestep: usize) -> String {
 fn sum_labels(level: Level) -> [Math; 2] {
     let times = |symbol| word("·", symbol);
     [
-        row([num(level.alpha, 1, 3, Symbol::Signal), times(Symbol::Signal), sym("x", Symbol::Signal).sub("0")]),
+        row([num(level.alpha, 1, 3, Symbol::Signal), times(Symbol::Signal), sym("x", Symbol::Signal).with_index("0")]),
         row([num(level.sigma, 1, 3, Symbol::Noise), times(Symbol::Noise), sym("ε", Symbol::Noise)]),
     ]
 }
@@ -349,10 +374,8 @@ fn film_strip(cx: &mut LabContext<'_>, ui: &mut Ui, strip: Rect) {
     });
     for (i, frame) in chosen.iter().enumerate() {
         let rect = Rect::from_min_size(pos2(strip.left() + step * i as f32, strip.top()), vec2(edge, edge));
-        let texture = frame
-            .as_ref()
-            .and_then(|f| f.x_picture.as_ref())
-            .map(|p| cx.textures.get(ui.ctx(), theme, ("film", i), p, Mapping::Rgb, true));
+        let texture =
+            frame.as_ref().and_then(|f| f.x_picture.as_ref()).map(|p| cx.textures.get(ui.ctx(), theme, ("film", i), p, Mapping::Rgb, true));
         let label = frame.as_ref().map_or(String::new(), |f| format!("t {:.0}", f.timestep));
         let name = if label.is_empty() { format!("Step not computed yet {i}") } else { format!("Go to {label}") };
         let response = tile::thumb(ui, theme, rect, texture, nearest == Some(i) && texture.is_some(), &name);

@@ -187,10 +187,9 @@ impl Lab for ForwardReverse {
         }
         let rested = self.resting.is_some_and(|(_, since)| cx.now_secs - since > 0.12) && !cx.clock.playing;
         let forward = cx.clock.direction == Direction::Forward;
-        if rested && forward && self.chain_there && cx.work.forward_reverse.space == Space::Latents && cx.session.card.is_some() {
-            if let Some(latents) = self.latents_at(cx) {
-                cx.session.ask_decode(&latents);
-            }
+        let decode = rested && forward && self.chain_there && cx.work.forward_reverse.space == Space::Latents && cx.session.card.is_some();
+        if decode && let Some(latents) = self.latents_at(cx) {
+            cx.session.ask_decode(&latents);
         }
         if forward {
             let stops = if cx.work.forward_reverse.process == Process::Chain { Stops::Every(1) } else { Stops::Every(20) };

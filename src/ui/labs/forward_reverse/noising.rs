@@ -85,6 +85,7 @@ pub struct Chain {
     key: Option<(HostTensor, u64, usize)>,
     kept: Vec<HostTensor>,
     here: Option<Standing>,
+    parts: Option<(HostTensor, Parts)>,
 }
 
 /// Where the chain stands.
@@ -153,6 +154,18 @@ impl Chain {
         let there = here.taken == target;
         self.here = Some(here);
         there
+    }
+
+    /// The last step's two parts, `sqrt(1 - beta) x_{t-1}` and `sqrt(beta) eps_t`, and their sum.
+    pub fn parts(&mut self, beta: f64) -> Option<Parts> {
+        let here = self.here.as_ref()?;
+        if let Some((_, parts)) = self.parts.as_ref().filter(|(x, _)| same(x, &here.x)) {
+            return Some(parts.clone());
+        }
+        let (keep, add) = ((1.0 - beta).sqrt() as f32, beta.sqrt() as f32);
+        let parts = Parts { signal: here.before.map(|v| keep * v), noise: here.eps.map(|v| add * v), x: here.x.clone() };
+        self.parts = Some((here.x.clone(), parts.clone()));
+        Some(parts)
     }
 
     /// Where it stands.

@@ -6,17 +6,17 @@ use crate::ui::clock::Direction;
 use crate::ui::labs::LabContext;
 use crate::ui::theme::{Symbol, Weight};
 use crate::ui::widgets::controls::{paragraph, progress, readout, section, share_bar, text_button};
-use crate::ui::widgets::slider::{self, Spec};
 use crate::ui::widgets::math::{Math, equation, num, op, row, scientific, sym, word};
+use crate::ui::widgets::slider::{self, Spec};
 use crate::worker::protocol::Slot;
 use egui::Ui;
 
 fn x_t() -> Math {
-    sym("x", Symbol::Plain).sub("t")
+    sym("x", Symbol::Plain).with_index("t")
 }
 
 fn alpha_bar() -> Math {
-    sym("α", Symbol::Signal).bar().sub("t")
+    sym("α", Symbol::Signal).bar().with_index("t")
 }
 
 fn signal_root() -> Math {
@@ -24,7 +24,7 @@ fn signal_root() -> Math {
 }
 
 fn noise_root() -> Math {
-    row([word("1", Symbol::Noise), word(" − ", Symbol::Noise), sym("α", Symbol::Noise).bar().sub("t")]).sqrt()
+    row([word("1", Symbol::Noise), word(" − ", Symbol::Noise), sym("α", Symbol::Noise).bar().with_index("t")]).sqrt()
 }
 
 impl ForwardReverse {
@@ -57,21 +57,14 @@ fn closed(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
     let theme = cx.theme;
     heading(cx, ui, "Forward: a picture fades");
     let level = cx.session.levels.level(timestep);
-    let formula = row([
-        x_t(),
-        op("="),
-        signal_root(),
-        sym(" x", Symbol::Signal).sub("0"),
-        op("+"),
-        noise_root(),
-        sym(" ε", Symbol::Noise),
-    ]);
+    let formula =
+        row([x_t(), op("="), signal_root(), sym(" x", Symbol::Signal).with_index("0"), op("+"), noise_root(), sym(" ε", Symbol::Noise)]);
     equation(ui, theme, &formula, 23.0, "x t equals root alpha bar t times x 0 plus root of 1 minus alpha bar t times epsilon");
     let live = row([
         x_t(),
         op("="),
         num(level.alpha, 1, 3, Symbol::Signal),
-        sym(" x", Symbol::Signal).sub("0"),
+        sym(" x", Symbol::Signal).with_index("0"),
         op("+"),
         num(level.sigma, 1, 3, Symbol::Noise),
         sym(" ε", Symbol::Noise),
@@ -98,8 +91,8 @@ fn chain(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
     let theme = cx.theme;
     heading(cx, ui, "Forward: step by step");
     let beta = cx.session.levels.beta(timestep);
-    let before = || sym(" x", Symbol::Plain).sub("t−1");
-    let beta_t = || sym("β", Symbol::Noise).sub("t");
+    let before = || sym(" x", Symbol::Plain).with_index("t−1");
+    let beta_t = || sym("β", Symbol::Noise).with_index("t");
     let formula = row([
         x_t(),
         op("="),
@@ -107,7 +100,7 @@ fn chain(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
         before(),
         op("+"),
         beta_t().sqrt(),
-        sym(" ε", Symbol::Noise).sub("t"),
+        sym(" ε", Symbol::Noise).with_index("t"),
     ]);
     equation(ui, theme, &formula, 23.0, "x t equals root of 1 minus beta t times x t minus 1 plus root beta t times epsilon t");
     let live = row([
@@ -117,7 +110,7 @@ fn chain(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
         before(),
         op("+"),
         num(beta.sqrt(), 1, 4, Symbol::Noise),
-        sym(" ε", Symbol::Noise).sub("t"),
+        sym(" ε", Symbol::Noise).with_index("t"),
     ]);
     equation(ui, theme, &live, 23.0, &format!("at t {timestep}: beta is {beta:.5}"));
     readouts(cx, ui, cx.session.levels.level(timestep));
@@ -134,16 +127,10 @@ fn reverse(cx: &mut LabContext<'_>, ui: &mut Ui) {
     let theme = cx.theme;
     heading(cx, ui, "Reverse: a picture comes out");
     let frame = cx.session.reverse.at(cx.clock.position()).cloned();
-    let level = frame
-        .as_ref()
-        .map_or_else(|| cx.session.levels.level(cx.clock.timestep()), |f| Level { alpha: f.alpha, sigma: f.sigma });
-    let x0_hat = || sym("x", Symbol::Signal).hat().sub("0");
+    let level = frame.as_ref().map_or_else(|| cx.session.levels.level(cx.clock.timestep()), |f| Level { alpha: f.alpha, sigma: f.sigma });
+    let x0_hat = || sym("x", Symbol::Signal).hat().with_index("0");
     let eps = || sym(" ε", Symbol::Guided).tilde();
-    let formula = row([
-        x0_hat(),
-        op("="),
-        row([x_t(), op("−"), noise_root(), eps()]).over(signal_root()),
-    ]);
+    let formula = row([x0_hat(), op("="), row([x_t(), op("−"), noise_root(), eps()]).over(signal_root())]);
     equation(ui, theme, &formula, 23.0, "x 0 hat equals x t minus root of 1 minus alpha bar t times guided epsilon, over root alpha bar t");
     ui.add_space(theme.px(8.0));
     let live = row([
@@ -205,17 +192,18 @@ fn run_settings(cx: &mut LabContext<'_>, ui: &mut Ui) {
     if slider::show(ui, theme, &mut scale, &spec) {
         own.guidance_scale = Some(scale);
     }
+    // Above the progress, so that it keeps its place when that goes.
+    if (cx.session.reverse.is_stopped() || cx.session.forward.is_stopped())
+        && text_button(ui, theme, None, "Run again", "Starts the stopped run anew.").clicked()
+    {
+        cx.session.reverse.retry();
+        cx.session.forward.retry();
+    }
     for (slot, what) in [(Slot::Reverse, "Denoising"), (Slot::Forward, "Looking along the forward run")] {
         if let Some((done, total)) = cx.session.progress(slot)
             && progress(ui, theme, what, done, total)
         {
             cx.session.cancel(slot);
         }
-    }
-    if (cx.session.reverse.is_stopped() || cx.session.forward.is_stopped())
-        && text_button(ui, theme, None, "Run again", "Starts the stopped run anew.").clicked()
-    {
-        cx.session.reverse.retry();
-        cx.session.forward.retry();
     }
 }
