@@ -1,4 +1,5 @@
 //! What people and other programs get wrong: each is refused with a message that names what is wrong, and nothing panics.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 mod common;
 

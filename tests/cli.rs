@@ -1,4 +1,5 @@
 //! The program from outside: exit codes, what goes to standard output and what to standard error, files, Ctrl-C.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The worker from outside: what is asked comes, in order and of the newest job alone; what cannot be done is said; nothing hangs.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 mod common;
 

@@ -6,7 +6,7 @@
 //! and once in pixels at half size.
 
 use super::clip::{ClipPair, retrieval};
-use super::runner::StopFlag;
+use super::runner::{StopFlag, at_once};
 use super::sampling::Painter;
 use super::scenes::SIDE;
 use super::vae::{Fidelity, fidelity};
@@ -202,14 +202,21 @@ impl Subject<'_> {
         Ok(Some(Report { fidelity, retrieval, held_out: HELD_OUT_PICTURES, real, reconstructed, guided, samples }))
     }
 
-    /// Pictures for `prompts` in -1..1, not clamped; the noise of each is a function of `first` and its place.
+    /// Pictures for `prompts` in -1..1, not clamped; the noise of each is a function of `first` and its place. The prompts are
+    /// shared out among the threads, so that each works on its own without waiting for the others.
     fn draw(&self, prompts: &[&str], first: u64, steps: usize, scale: f64) -> Result<Option<HostTensor>> {
         let config = self.painter.unet.config();
         let shape = [1, config.in_channels, config.sample_size, config.sample_size];
-        let noise: Vec<HostTensor> = (0..prompts.len() as u64).map(|at| noise::gaussian(first + at, Stream::Eval, shape)).collect();
-        let start = HostTensor::cat_outer(&noise.iter().collect::<Vec<_>>());
-        let Some(latents) = self.painter.latents(prompts, &start, steps, scale)? else { return Ok(None) };
-        Ok(Some(self.painter.decode(&latents)?))
+        let each = prompts.len().div_ceil(rayon::current_num_threads().max(1)).max(1);
+        let shares: Vec<(u64, &[&str])> = (first..).step_by(each).zip(prompts.chunks(each)).collect();
+        let drawn = at_once(shares, |(first, prompts)| {
+            let noise: Vec<HostTensor> = (0..prompts.len() as u64).map(|at| noise::gaussian(first + at, Stream::Eval, shape)).collect();
+            let start = HostTensor::cat_outer(&noise.iter().collect::<Vec<_>>());
+            let latents = self.painter.latents(prompts, &start, steps, scale)?;
+            latents.map(|latents| self.painter.decode(&latents)).transpose()
+        })?;
+        let drawn: Option<Vec<HostTensor>> = drawn.into_iter().collect();
+        Ok(drawn.map(|drawn| HostTensor::cat_outer(&drawn.iter().collect::<Vec<_>>())))
     }
 
     fn judge(&self, pictures: &HostTensor, tasks: &[Task], scores: &mut Scores) -> Result<()> {

@@ -118,8 +118,9 @@ fn chain(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
     paragraph(
         ui,
         theme,
-        "Each step shrinks the picture a little and adds a little fresh noise. After many steps nothing of it is left, and the \
-         distribution at each t is the same as that of the closed form: only the particular noise differs.",
+        "Each step shrinks the picture a little and adds a little fresh noise, until nothing of it is left. At each t the \
+         distribution is that of the closed form; only the particular noise differs. The right picture is the model's guess from \
+         the latents noised to the same t in one stroke.",
     );
 }
 
