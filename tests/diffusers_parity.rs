@@ -4,6 +4,7 @@
 //! tensors of one guided run each: the shape of Stable Diffusion 1.x (two blocks a layer, `attention_head_dim` as a number),
 //! of 2.x (linear projections, v-prediction, a list of head counts, two transformer layers, gelu), and a small one that
 //! predicts the sample. `golden/littleworld.safetensors` is a run of the embedded model.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 use diffuscope::diffusion::sampler::{SampleSpace, SamplerInfo};
 use diffuscope::host::HostTensor;
@@ -61,8 +62,7 @@ fn compare(source: &ModelSource, expected: &Path) {
         })
         .unwrap();
     let ids = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let ids: Vec<u32> =
-        ids.tensor("token_ids").unwrap().data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b) as u32).collect();
+    let ids: Vec<u32> = ids.tensor("token_ids").unwrap().data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b) as u32).collect();
     let ours: Vec<u32> = generated.token_ids.iter().flat_map(|t| t.ids.clone()).collect();
     assert_eq!(ours, ids, "{}: token ids", expected.display());
     check("text_embeddings", &generated.text_embeddings);

@@ -1,4 +1,5 @@
 //! The networks from outside: what they refuse, what can be looked at inside, what they cost, and that a run is repeatable.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 use diffuscope::compute::Tensor;
 use diffuscope::compute::candle::CandleTensor;
@@ -106,7 +107,12 @@ fn taps_are_named_as_in_the_checkpoint_and_only_when_asked_for() {
     for row in weights.data().chunks_exact(20) {
         assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5 && row.iter().all(|&p| p >= 0.0));
     }
-    for (path, kind) in [("conv_in", TapKind::Output), ("time_embedding", TapKind::Output), ("mid_block", TapKind::Output), ("up_blocks.0.resnets.0", TapKind::Skip)] {
+    for (path, kind) in [
+        ("conv_in", TapKind::Output),
+        ("time_embedding", TapKind::Output),
+        ("mid_block", TapKind::Output),
+        ("up_blocks.0.resnets.0", TapKind::Skip),
+    ] {
         assert!(all.taken().contains_key(&(path.to_owned(), kind)), "{path}");
     }
     assert_eq!(all.taken()[&("conv_out".to_owned(), TapKind::Output)].to_host().unwrap(), out.to_host().unwrap());
@@ -143,9 +149,7 @@ fn shapes_alone_give_parameters_and_operations() {
     let source = Mutex::new(ShapeSource::default());
     let model = UNet2DConditionModel::<Meta>::new(&config, &Params::root(&source)).unwrap();
     let flops = FlopCounter::default();
-    let out = model
-        .forward(&Meta::input(&[1, 4, 16, 16], &flops), &[0.0], &Meta::weight(&[1, 32, 128]), &(), &mut Taps::none())
-        .unwrap();
+    let out = model.forward(&Meta::input(&[1, 4, 16, 16], &flops), &[0.0], &Meta::weight(&[1, 32, 128]), &(), &mut Taps::none()).unwrap();
     assert_eq!(out.shape(), [1, 4, 16, 16]);
     let million = flops.load(Ordering::Relaxed) as f64 / 1e6;
     assert!((640.0..680.0).contains(&million), "{million} million operations");

@@ -1,6 +1,7 @@
 //! `diffuscope world`: a sheet of Littleworld scenes, or a folder of pictures with captions.
 
 use super::interrupt;
+use crate::figure::write_atomic;
 use crate::host::HostTensor;
 use crate::world::{MAX_SIDE, Scene, render_rgb};
 use anyhow::{Context, Result, bail, ensure};
@@ -136,11 +137,10 @@ fn export_one(args: &WorldArgs, folder: &Path, index: usize, digits: usize) -> R
 }
 
 fn write_png(path: &Path, picture: &RgbImage) -> Result<()> {
-    let mut file = temporary(path)?;
     let mut encoded = std::io::Cursor::new(Vec::new());
     picture.write_to(&mut encoded, ImageFormat::Png).with_context(|| format!("cannot encode {}", path.display()))?;
-    file.write_all(encoded.get_ref()).with_context(|| format!("cannot write {}", path.display()))?;
-    persist(file, path)
+    // Writes into a device or a pipe; renaming over one would replace it by a file.
+    Ok(write_atomic(path, encoded.get_ref())?)
 }
 
 /// A file beside `path` that disappears unless it is persisted.

@@ -139,7 +139,8 @@ impl Tensor for Meta {
     fn cat(parts: &[&Self], axis: usize) -> Result<Self> {
         let Some(first) = parts.first() else { return shape_error("cat", "nothing to join") };
         let mut shape = first.shape.clone();
-        let fits = |p: &&Self| p.shape.len() == shape.len() && p.shape.iter().zip(&shape).enumerate().all(|(i, (a, b))| i == axis || a == b);
+        let fits =
+            |p: &&Self| p.shape.len() == shape.len() && p.shape.iter().zip(&shape).enumerate().all(|(i, (a, b))| i == axis || a == b);
         if axis >= shape.len() || !parts.iter().all(fits) {
             return shape_error("cat", format!("along axis {axis}: {:?}", parts.iter().map(|p| &p.shape).collect::<Vec<_>>()));
         }
@@ -179,7 +180,7 @@ impl Tensor for Meta {
 
     fn embedding(table: &Self, ids: &[u32], batch: usize) -> Result<Self> {
         let [_, width] = dims("embedding", &table.shape)?;
-        if batch == 0 || ids.len() % batch != 0 {
+        if batch == 0 || !ids.len().is_multiple_of(batch) {
             return shape_error("embedding", format!("{} ids in a batch of {batch}", ids.len()));
         }
         Ok(Self::weight(&[batch, ids.len() / batch, width]))

@@ -100,7 +100,10 @@ impl<T: Tensor> ParamSource<T> for CheckpointSource<'_, T> {
         }
         let host = self.checkpoint.get(path)?;
         if !host.is_finite() {
-            return Err(ModelError::BadFile { file: file(), detail: format!("the weight `{path}` holds values that are not finite numbers") });
+            return Err(ModelError::BadFile {
+                file: file(),
+                detail: format!("the weight `{path}` holds values that are not finite numbers"),
+            });
         }
         let host = host.reshape(shape).map_err(|e| ModelError::Internal(e.to_string()))?;
         Ok(T::from_host(&host, &self.device)?)
@@ -213,7 +216,9 @@ mod tests {
 
     #[test]
     fn hostile_headers_are_refused() {
-        for bytes in [&b""[..], &[0xff; 8], &[8, 0, 0, 0, 0, 0, 0, 0, b'{'], b"PK\x03\x04 a zip", b"version https://git-lfs.github.com/spec/v1"] {
+        for bytes in
+            [&b""[..], &[0xff; 8], &[8, 0, 0, 0, 0, 0, 0, 0, b'{'], b"PK\x03\x04 a zip", b"version https://git-lfs.github.com/spec/v1"]
+        {
             assert!(matches!(Checkpoint::from_bytes("test", bytes), Err(ModelError::BadFile { .. })));
         }
         let lie = br#"{"a":{"dtype":"F32","shape":[1000000000],"data_offsets":[0,4000000000]}}"#;

@@ -78,7 +78,7 @@ impl ClipTextConfig {
         plausible("hidden_size", &[config.hidden_size, config.intermediate_size], 1 << 15)?;
         plausible("num_hidden_layers", &[config.num_hidden_layers], 64)?;
         plausible("max_position_embeddings", &[config.max_position_embeddings], 4096)?;
-        if config.num_attention_heads == 0 || config.hidden_size % config.num_attention_heads != 0 {
+        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             return Err(ModelError::config(
                 "num_attention_heads",
                 format!("{} heads do not divide a width of {}", config.num_attention_heads, config.hidden_size),
@@ -154,8 +154,7 @@ impl<T: Tensor> ClipTextModel<T> {
         let p = if prefixed.has("final_layer_norm.weight") { &prefixed } else { p };
         let (width, eps) = (config.hidden_size, config.layer_norm_eps);
         let embeddings = p.pp("embeddings");
-        let token_embedding =
-            embeddings.pp("token_embedding").get("weight", &[config.vocab_size, width], Init::Normal(0.02))?;
+        let token_embedding = embeddings.pp("token_embedding").get("weight", &[config.vocab_size, width], Init::Normal(0.02))?;
         let position_embedding =
             embeddings.pp("position_embedding").get("weight", &[config.max_position_embeddings, width], Init::Normal(0.01))?;
         let layers = (0..config.num_hidden_layers)

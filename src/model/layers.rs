@@ -83,8 +83,11 @@ pub struct GroupNorm<T> {
 impl<T: Tensor> GroupNorm<T> {
     /// `weight, bias: [channels]`.
     pub fn new(p: &Params<T>, groups: usize, channels: usize, eps: f64, activation: Activation) -> Result<Self, ModelError> {
-        if groups == 0 || channels % groups != 0 {
-            return Err(ModelError::config("norm_num_groups", format!("{groups} groups do not divide the {channels} channels of {}", p.path())));
+        if groups == 0 || !channels.is_multiple_of(groups) {
+            return Err(ModelError::config(
+                "norm_num_groups",
+                format!("{groups} groups do not divide the {channels} channels of {}", p.path()),
+            ));
         }
         let weight = p.get("weight", &[channels], Init::Ones)?;
         let bias = p.get("bias", &[channels], Init::Zeros)?;

@@ -133,7 +133,10 @@ impl UNet2DConditionConfig {
                 return Err(ModelError::config("attention_head_dim", format!("{heads} heads do not divide a width of {width}")));
             }
             if config.norm_num_groups == 0 || width % config.norm_num_groups != 0 {
-                return Err(ModelError::config("norm_num_groups", format!("{} groups do not divide a width of {width}", config.norm_num_groups)));
+                return Err(ModelError::config(
+                    "norm_num_groups",
+                    format!("{} groups do not divide a width of {width}", config.norm_num_groups),
+                ));
             }
         }
         for (key, allowed) in [
@@ -266,8 +269,9 @@ impl<T: Tensor> UNet2DConditionModel<T> {
         let (first, last) = (widths[0], widths[widths.len() - 1]);
         let time_width = first * 4;
         let resnet = |p: Params<T>, i, o| ResnetBlock::new(&p, i, o, Some(time_width), c.norm_num_groups, c.norm_eps);
-        let transformer =
-            |p: Params<T>, level: usize, width| SpatialTransformer::new(&p, c, width, c.heads[level], c.transformer_layers_per_block[level]);
+        let transformer = |p: Params<T>, level: usize, width| {
+            SpatialTransformer::new(&p, c, width, c.heads[level], c.transformer_layers_per_block[level])
+        };
         let time = p.pp("time_embedding");
         let conv_in = Conv::same(&p.pp("conv_in"), c.in_channels, first)?;
         let time_linear_1 = Linear::new(&time.pp("linear_1"), first, time_width, true)?;
@@ -342,7 +346,11 @@ impl<T: Tensor> UNet2DConditionModel<T> {
     pub fn forward(&self, x: &T, timesteps: &[f64], text: &T, device: &T::Device, taps: &mut Taps<T>) -> Result<T, ModelError> {
         let c = &self.config;
         let factor = c.downsampling();
-        if x.shape().len() != 4 || x.shape()[2] % factor != 0 || x.shape()[3] % factor != 0 || timesteps.len() != x.shape()[0] {
+        if x.shape().len() != 4
+            || !x.shape()[2].is_multiple_of(factor)
+            || !x.shape()[3].is_multiple_of(factor)
+            || timesteps.len() != x.shape()[0]
+        {
             return Err(ModelError::Compute(crate::compute::ComputeError::Shape {
                 operation: "unet",
                 detail: format!("latents of shape {:?} with {} timesteps; sides must be multiples of {factor}", x.shape(), timesteps.len()),

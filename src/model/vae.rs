@@ -97,7 +97,10 @@ impl AutoencoderKlConfig {
             return Err(ModelError::config("scaling_factor", format!("{} is not a positive number", config.scaling_factor)));
         }
         if let Some(width) = config.block_out_channels.iter().find(|w| config.norm_num_groups == 0 || **w % config.norm_num_groups != 0) {
-            return Err(ModelError::config("norm_num_groups", format!("{} groups do not divide a width of {width}", config.norm_num_groups)));
+            return Err(ModelError::config(
+                "norm_num_groups",
+                format!("{} groups do not divide a width of {width}", config.norm_num_groups),
+            ));
         }
         r.only("act_fn", &[json!("silu"), json!("swish")])?;
         r.only("shift_factor", &[json!(0), json!(0.0)])?;

@@ -26,8 +26,13 @@ pub(super) trait Engine: Send {
     /// One evaluation of the U-Net; all of the batch at the same timestep.
     fn predict(&self, x: &HostTensor, timestep: f64, text: &HostTensor) -> Result<HostTensor, PipelineError>;
     /// What `keys` name inside the U-Net during such an evaluation.
-    fn inspect(&self, x: &HostTensor, timestep: f64, text: &HostTensor, keys: &[TapKey])
-    -> Result<BTreeMap<TapKey, HostTensor>, PipelineError>;
+    fn inspect(
+        &self,
+        x: &HostTensor,
+        timestep: f64,
+        text: &HostTensor,
+        keys: &[TapKey],
+    ) -> Result<BTreeMap<TapKey, HostTensor>, PipelineError>;
 }
 
 /// The networks over one kind of tensor.
@@ -96,7 +101,7 @@ fn check(unet: &UNet2DConditionConfig, vae: &AutoencoderKlConfig, text: &ClipTex
             unet.cross_attention_dim, text.hidden_size
         ));
     }
-    if unet.sample_size % unet.downsampling() != 0 {
+    if !unet.sample_size.is_multiple_of(unet.downsampling()) {
         return mismatch(format!("latents of side {} cannot be halved {} times", unet.sample_size, unet.block_out_channels.len() - 1));
     }
     Ok(())

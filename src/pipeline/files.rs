@@ -70,9 +70,7 @@ impl Files {
     pub fn read(&self, name: &str) -> Result<Cow<'static, [u8]>, PipelineError> {
         let missing = |folder: &Path| PipelineError::MissingFile { folder: folder.to_owned(), missing: name.to_owned() };
         match self {
-            Self::Embedded => {
-                embedded_file(name).map(Cow::Borrowed).ok_or_else(|| missing(Path::new("the program")))
-            }
+            Self::Embedded => embedded_file(name).map(Cow::Borrowed).ok_or_else(|| missing(Path::new("the program"))),
             Self::Folder(folder) => {
                 let path = folder.join(name);
                 match std::fs::read(&path) {

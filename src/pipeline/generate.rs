@@ -122,10 +122,7 @@ struct GuidedNetwork<'a> {
 impl Denoise for GuidedNetwork<'_> {
     fn denoise(&mut self, x: &HostTensor, level: Level) -> Result<HostTensor, DenoiseError> {
         let timestep = self.plan.timestep_of(level).unwrap_or_else(|| self.pipeline.schedule().timestep_of(level));
-        let (uncond, cond) = self
-            .pipeline
-            .outputs(x, timestep, &self.negative, &self.positive)
-            .map_err(|e| DenoiseError(Box::new(e)))?;
+        let (uncond, cond) = self.pipeline.outputs(x, timestep, &self.negative, &self.positive).map_err(|e| DenoiseError(Box::new(e)))?;
         let guided = guide(&uncond, &cond, self.guidance_scale);
         self.answer.replace(Some(Answer { uncond, cond }));
         Ok(self.pipeline.prediction().to_x0(x, &guided, level))

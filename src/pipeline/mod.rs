@@ -156,7 +156,7 @@ impl Pipeline {
     /// When the shape does not fit or the network fails.
     pub fn encode_picture(&self, picture: &HostTensor) -> Result<HostTensor, PipelineError> {
         let multiple = self.card.side_multiple;
-        let fits = |side: usize| side > 0 && side % multiple == 0;
+        let fits = |side: usize| side > 0 && side.is_multiple_of(multiple);
         match picture.shape() {
             [3, h, w] if fits(*h) && fits(*w) => {
                 let x = HostTensor::from_fn([1, 3, *h, *w], |i| 2.0 * picture.data()[i] - 1.0);

@@ -157,7 +157,7 @@ impl Packed {
         self.k_tiles = k.div_ceil(32);
         let words = outer.div_ceil(32) * 2 * self.k_tiles * (TILE / 2);
         self.words.resize(words, 0);
-        if outer % 32 != 0 || k % 32 != 0 {
+        if !outer.is_multiple_of(32) || !k.is_multiple_of(32) {
             self.words.fill(0);
         }
     }
@@ -189,8 +189,8 @@ impl Packed {
             for j in (0..k).step_by(2) {
                 let first = &data[j * stride..][..m];
                 let second = if j + 1 < k { &data[(j + 1) * stride..][..m] } else { &[][..] };
-                for i in 0..m {
-                    let word = pair(first[i], second.get(i).copied().unwrap_or(0.0));
+                for (i, &x) in first.iter().enumerate() {
+                    let word = pair(x, second.get(i).copied().unwrap_or(0.0));
                     self.tile(i / 16, j / 32)[i % 16 * 16 + j % 32 / 2] = word;
                 }
             }
@@ -335,7 +335,8 @@ pub(crate) fn gemm_packed(a: &Packed, b: &Packed, c: &mut [f32], ldc: usize, acc
         return;
     }
     let mut edge = [0.0f32; 32 * 32];
-    let tile_of = |p: &Packed, outer_tile: usize| p.words[outer_tile * k_tiles * (TILE / 2)..][..k_tiles * (TILE / 2)].as_ptr().cast::<u16>();
+    let tile_of =
+        |p: &Packed, outer_tile: usize| p.words[outer_tile * k_tiles * (TILE / 2)..][..k_tiles * (TILE / 2)].as_ptr().cast::<u16>();
     tiles::with_tiles(|| {
         for n0 in (0..n).step_by(32) {
             for m0 in (0..m).step_by(32) {
@@ -374,7 +375,7 @@ mod tests {
         assert_eq!(round(1.0), 1.0);
         assert_eq!(round(1.0 + 1.0 / 256.0), 1.0); // half way, to even
         assert_eq!(round(1.0 + 3.0 / 256.0), 1.0 + 4.0 / 256.0);
-        assert_eq!(round(-3.141_592_7), -3.140_625);
+        assert_eq!(round(-2.718_281_7), -2.718_75);
     }
 
     #[test]

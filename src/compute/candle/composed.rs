@@ -34,14 +34,7 @@ fn normalise(x: &Tensor, eps: f64) -> Result<Tensor> {
     Ok(centred.broadcast_div(&(variance + eps)?.sqrt()?)?)
 }
 
-pub(super) fn group_norm(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    groups: usize,
-    eps: f64,
-    activation: Activation,
-) -> Result<Tensor> {
+pub(super) fn group_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, eps: f64, activation: Activation) -> Result<Tensor> {
     let (b, c, h, w) = x.dims4()?;
     let y = normalise(&x.reshape((b, groups, c / groups * h * w))?, eps)?.reshape((b, c, h, w))?;
     let y = y.broadcast_mul(&weight.reshape((1, c, 1, 1))?)?.broadcast_add(&bias.reshape((1, c, 1, 1))?)?;

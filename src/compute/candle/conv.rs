@@ -301,7 +301,9 @@ mod tests {
             for c in 0..s.in_channels {
                 for t in 0..k * k {
                     let (yy, xx) = (oy * s.geometry.stride + t / k, ox * s.geometry.stride + t % k);
-                    let (Some(yy), Some(xx)) = (yy.checked_sub(s.geometry.pad_before), xx.checked_sub(s.geometry.pad_before)) else { continue };
+                    let (Some(yy), Some(xx)) = (yy.checked_sub(s.geometry.pad_before), xx.checked_sub(s.geometry.pad_before)) else {
+                        continue;
+                    };
                     if yy < s.height && xx < s.width {
                         *v += x[((b * s.in_channels + c) * s.height + yy) * s.width + xx] * w[(o * s.in_channels + c) * k * k + t];
                     }

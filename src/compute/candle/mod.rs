@@ -89,7 +89,8 @@ pub fn device(kind: DeviceKind) -> Result<Device> {
             } else {
                 Err(ComputeError::Device {
                     device: "cuda",
-                    detail: "this program was built without it; build with `cargo build --release --features cuda`, or use --device cpu".into(),
+                    detail: "this program was built without it; build with `cargo build --release --features cuda`, or use --device cpu"
+                        .into(),
                 })
             }
         }
@@ -280,7 +281,7 @@ impl Tensor for CandleTensor {
 
     fn embedding(table: &Self, ids: &[u32], batch: usize) -> Result<Self> {
         let [vocabulary, width] = dims("embedding", table.dims())?;
-        if batch == 0 || ids.len() % batch != 0 {
+        if batch == 0 || !ids.len().is_multiple_of(batch) {
             return shape_error("embedding", format!("{} ids in a batch of {batch}", ids.len()));
         }
         if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
