@@ -17,6 +17,9 @@ use diffuscope::noise::{Stream, gaussian};
 use std::sync::Mutex;
 
 const TOLERANCE: f64 = 1e-4;
+/// candle-transformers approximates the gelu of the U-Net's feed-forward layers by tanh, where diffusers and we take the exact
+/// one (the goldens from diffusers agree to 1e-6): that alone parts the two by 1.4e-4 here.
+const APPROXIMATE_GELU: f64 = 1e-3;
 
 fn read(part: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/golden/pipelines/sd1_shape/{part}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -36,10 +39,10 @@ fn device(host: &HostTensor) -> CandleTensor {
     <CandleTensor as Tensor>::from_host(host, &Device::Cpu).unwrap()
 }
 
-fn agree(what: &str, a: &CandleTensor, b: &CandleTensor) {
+fn agree(what: &str, tolerance: f64, a: &CandleTensor, b: &CandleTensor) {
     let (a, b) = (a.to_host().unwrap(), b.to_host().unwrap());
     let error = a.lincomb(1.0, &b, -1.0).norm() / b.norm();
-    assert!(error < TOLERANCE, "{what}: relative error {error:e}");
+    assert!(error < tolerance, "{what}: relative error {error:e}");
 }
 
 /// Random weights, kept by name as they are asked for.
@@ -97,9 +100,9 @@ fn unet() {
     let other = unet_2d::UNet2DConditionModel::new(theirs(&bytes), 4, 4, false, their_config).unwrap();
     let x = device(&gaussian(1, Stream::Start, [2, 4, 8, 8]));
     let text = device(&gaussian(2, Stream::Start, [2, 16, config.cross_attention_dim]));
-    for timestep in [0.0, 437.0, 999.0] {
+    for timestep in [0.0, 1.0, 8.0, 437.0, 999.0] {
         let a = model.forward(&x, &[timestep; 2], &text, &Device::Cpu, &mut Taps::none()).unwrap();
-        agree("unet", &a, &other.forward(&x, timestep, &text).unwrap());
+        agree("unet", APPROXIMATE_GELU, &a, &other.forward(&x, timestep, &text).unwrap());
     }
 }
 
@@ -118,7 +121,7 @@ fn autoencoder() {
     };
     let other = their_vae::AutoEncoderKL::new(theirs(&bytes), 3, 3, their_config).unwrap();
     let z = device(&gaussian(3, Stream::Start, [1, 4, 8, 8]));
-    agree("decoder", &model.decode(&z).unwrap(), &other.decode(&z).unwrap());
+    agree("decoder", TOLERANCE, &model.decode(&z).unwrap(), &other.decode(&z).unwrap());
 }
 
 #[test]
@@ -144,5 +147,5 @@ fn text_encoder() {
     let a = model.forward(&ids, 1).unwrap();
     let ids = CandleTensor::from_vec(ids, (1, 16), &Device::Cpu).unwrap();
     // The mask hides nothing beyond causality when it starts after the last token.
-    agree("text encoder", &a, &other.forward_with_mask(&ids, usize::MAX).unwrap());
+    agree("text encoder", TOLERANCE, &a, &other.forward_with_mask(&ids, usize::MAX).unwrap());
 }
