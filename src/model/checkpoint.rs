@@ -122,7 +122,15 @@ pub fn save_safetensors(path: &Path, tensors: &[(String, HostTensor)], stored: S
     let io = |source| ModelError::Io { action: "write", path: path.to_owned(), source };
     let bytes = to_bytes(tensors, stored)?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(io)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".writing-");
+    #[cfg(unix)]
+    {
+        // As any other new file, readable as the user's umask says; temporary files are private otherwise.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder).map_err(io)?;
     file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(io)?;
     file.persist(path).map_err(|e| io(e.error))?;
     Ok(())

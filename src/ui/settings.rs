@@ -60,7 +60,7 @@ impl Default for Work {
             prompt_follows_picture: true,
             negative: String::new(),
             seed: 7,
-            scene_seed: 12,
+            scene_seed: 32,
             forward_reverse: Default::default(),
             schedules: Default::default(),
             guidance: Default::default(),
