@@ -7,6 +7,10 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+/// Nobody reads a dialog and cancels it sooner.
+const SOONEST_CANCEL: Duration = Duration::from_millis(400);
 
 /// What a dialog was for.
 #[derive(Debug, Clone)]
@@ -60,7 +64,7 @@ impl Dialogs {
             .set_title("Open a picture")
             .add_filter("Pictures", &["png", "jpg", "jpeg", "webp", "bmp", "gif"])
             .pick_file();
-        self.run(ctx, async move { dialog.await.map(|file| Answer::Open(file.path().to_owned())) })
+        self.run(ctx, None, async move { dialog.await.map(|file| Answer::Open(file.path().to_owned())) })
     }
 
     /// Takes a screenshot of the window, cropped to `crop` (points), and then asks where to write it.
@@ -89,7 +93,8 @@ impl Dialogs {
             let dialog =
                 rfd::AsyncFileDialog::new().set_title("Save a picture of the window").set_file_name(name).add_filter("PNG", &["png"]);
             let dialog = dialog.save_file();
-            self.run(ctx, async move { dialog.await.map(|file| Answer::Save(file.path().to_owned(), image)) })?;
+            let unasked = Answer::Save(home().join(name), Arc::clone(&image));
+            self.run(ctx, Some(unasked), async move { dialog.await.map(|file| Answer::Save(file.path().to_owned(), image)) })?;
         }
         let Some(receiver) = &self.open else { return Ok(None) };
         match receiver.try_recv() {
@@ -105,18 +110,72 @@ impl Dialogs {
         }
     }
 
-    fn run(&mut self, ctx: &egui::Context, future: impl Future<Output = Option<Answer>> + Send + 'static) -> Result<(), String> {
+    /// Waits for a dialog on a thread of its own. A system without file dialogs answers as a person who cancels does, only
+    /// sooner than any person could; then `unasked` is the answer, or the person is told.
+    fn run(
+        &mut self,
+        ctx: &egui::Context,
+        unasked: Option<Answer>,
+        future: impl Future<Output = Option<Answer>> + Send + 'static,
+    ) -> Result<(), String> {
         let (sender, receiver): (SyncSender<Option<Answer>>, _) = sync_channel(1);
         let ctx = ctx.clone();
         std::thread::Builder::new()
             .name("file dialog".to_owned())
             .spawn(move || {
+                let started = Instant::now();
                 let answer = block_on(future);
-                let _ = sender.send(answer);
+                let was_shown = answer.is_some() || started.elapsed() > SOONEST_CANCEL;
+                if was_shown || unasked.is_some() {
+                    let _ = sender.send(if was_shown { answer } else { unasked });
+                }
+                // Without an answer the channel closes, which says that there was no dialog.
+                drop(sender);
                 ctx.request_repaint();
             })
             .map_err(|err| format!("The file dialog could not be started: {err}"))?;
         self.open = Some(receiver);
         Ok(())
+    }
+}
+
+/// Where a picture goes when the system cannot ask: the person's home folder, else the folder of the program's start.
+fn home() -> PathBuf {
+    let folder = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE"));
+    folder.map_or_else(PathBuf::new, PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer_of(unasked: Option<Answer>, future: impl Future<Output = Option<Answer>> + Send + 'static) -> Result<Option<Answer>, String> {
+        let ctx = egui::Context::default();
+        let mut dialogs = Dialogs::default();
+        dialogs.run(&ctx, unasked, future)?;
+        loop {
+            let answer = dialogs.poll(&ctx, "lab.png");
+            if !dialogs.is_open() {
+                return answer;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn without_file_dialogs_a_picture_is_saved_all_the_same_and_opening_says_what_to_do() {
+        let image = Arc::new(egui::ColorImage::default());
+        let saved = answer_of(Some(Answer::Save("lab.png".into(), image)), std::future::ready(None));
+        assert!(matches!(saved, Ok(Some(Answer::Save(path, _))) if path == std::path::Path::new("lab.png")));
+        assert!(answer_of(None, std::future::ready(None)).unwrap_err().contains("Drop a picture"));
+    }
+
+    #[test]
+    fn a_person_who_cancels_gets_nothing() {
+        let slow = async {
+            std::thread::sleep(SOONEST_CANCEL * 2);
+            None
+        };
+        assert!(matches!(answer_of(Some(Answer::Open("a.png".into())), slow), Ok(None)));
     }
 }

@@ -8,6 +8,7 @@ mod amx;
 mod attention;
 mod composed;
 mod conv;
+mod elementwise;
 mod gemm;
 mod linear;
 mod math;
@@ -144,7 +145,8 @@ impl Tensor for CandleTensor {
         if !on_host(self) {
             return composed::linear(self, weight, bias, &shape);
         }
-        let op = ops::Linear { rows: self.elem_count() / inputs, inputs, outputs, precision: PRECISION.get(), shape };
+        let map = ops::Linear { rows: self.elem_count() / inputs, inputs, outputs, precision: PRECISION.get(), shape };
+        let op = ops::AffineOp(map);
         let x = self.contiguous()?;
         Ok(match bias {
             Some(bias) => x.apply_op3(weight, bias, op)?,
@@ -163,7 +165,7 @@ impl Tensor for CandleTensor {
             return composed::conv2d(self, weight, bias, geometry);
         }
         let shape = ConvShape { batch, in_channels, height, width, out_channels, kernel, geometry };
-        let op = ops::Conv { shape, precision: PRECISION.get() };
+        let op = ops::AffineOp(ops::Conv { shape, precision: PRECISION.get() });
         let x = self.contiguous()?;
         Ok(match bias {
             Some(bias) => x.apply_op3(weight, bias, op)?,
@@ -214,7 +216,7 @@ impl Tensor for CandleTensor {
     fn activate(&self, activation: Activation) -> Result<Self> {
         match activation {
             Activation::Identity => Ok(self.clone()),
-            _ if on_host(self) => Ok(self.contiguous()?.apply_op1(ops::Activate(activation))?),
+            _ if on_host(self) => Ok(self.contiguous()?.apply_op1(elementwise::Activate(activation))?),
             _ => composed::activate(self, activation),
         }
     }
@@ -223,7 +225,7 @@ impl Tensor for CandleTensor {
         if self.dims().last().is_none_or(|width| width % 2 != 0) {
             return shape_error("geglu", format!("the last axis of {:?} is not even", self.dims()));
         }
-        if on_host(self) { Ok(self.contiguous()?.apply_op1(ops::Geglu)?) } else { composed::geglu(self) }
+        if on_host(self) { Ok(self.contiguous()?.apply_op1(elementwise::Geglu)?) } else { composed::geglu(self) }
     }
 
     fn add(&self, other: &Self) -> Result<Self> {
@@ -233,7 +235,7 @@ impl Tensor for CandleTensor {
         if !on_host(self) {
             return Ok(self.broadcast_add(other)?);
         }
-        Ok(self.contiguous()?.apply_op2(&other.contiguous()?, ops::Add)?)
+        Ok(self.contiguous()?.apply_op2(&other.contiguous()?, elementwise::Add)?)
     }
 
     fn add_channels(&self, other: &Self) -> Result<Self> {
@@ -244,7 +246,7 @@ impl Tensor for CandleTensor {
         if !on_host(self) {
             return Ok(self.broadcast_add(&CandleTensor::reshape(other, (b, c, 1, 1))?)?);
         }
-        Ok(self.contiguous()?.apply_op2(&other.contiguous()?, ops::AddChannels)?)
+        Ok(self.contiguous()?.apply_op2(&other.contiguous()?, elementwise::AddChannels)?)
     }
 
     fn scale(&self, factor: f64) -> Result<Self> {
@@ -268,7 +270,7 @@ impl Tensor for CandleTensor {
         match as_transpose(self.dims(), axes) {
             Some((batch, rows, cols)) if on_host(self) => {
                 let shape = axes.iter().map(|&axis| self.dims()[axis]).collect();
-                Ok(x.apply_op1(ops::Transpose { batch, rows, cols, shape })?)
+                Ok(x.apply_op1(elementwise::Transpose { batch, rows, cols, shape })?)
             }
             _ => Ok(CandleTensor::permute(&x, axes)?.contiguous()?),
         }
@@ -276,7 +278,11 @@ impl Tensor for CandleTensor {
 
     fn upsample_nearest2x(&self) -> Result<Self> {
         let [_, _, height, width] = dims("upsample_nearest2x", self.dims())?;
-        if on_host(self) { Ok(self.contiguous()?.apply_op1(ops::Upsample2x)?) } else { Ok(self.upsample_nearest2d(2 * height, 2 * width)?) }
+        if on_host(self) {
+            Ok(self.contiguous()?.apply_op1(elementwise::Upsample2x)?)
+        } else {
+            Ok(self.upsample_nearest2d(2 * height, 2 * width)?)
+        }
     }
 
     fn embedding(table: &Self, ids: &[u32], batch: usize) -> Result<Self> {

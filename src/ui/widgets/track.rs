@@ -85,8 +85,10 @@ pub fn show(ui: &mut Ui, theme: &Theme, scale: &mut f64) -> (bool, bool) {
     painter.rect_filled(handle, handle.width(), p.accent);
     super::controls::focus_ring(ui, theme, &response, rect, 6.0);
     let held = response.is_pointer_button_down_on();
-    response
-        .on_hover_cursor(egui::CursorIcon::ResizeHorizontal)
-        .on_hover_text("Convention: ε̃ = ε∅ + w (εc − ε∅). The paper writes w′ = w − 1.");
+    let response = response.on_hover_cursor(egui::CursorIcon::ResizeHorizontal);
+    if !held {
+        // While the handle is dragged the tip would cover the picture that answers.
+        response.on_hover_text("Convention: ε̃ = ε∅ + w (εc − ε∅). The paper writes w′ = w − 1.");
+    }
     ((*scale - before).abs() > 1e-9, held)
 }
