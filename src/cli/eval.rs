@@ -10,7 +10,7 @@ use crate::model::tokenizer::ClipTokenizer;
 use crate::model::unet::{UNet2DConditionConfig, UNet2DConditionModel};
 use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
 use crate::pipeline;
-use crate::train::assemble::build_from;
+use crate::train::assemble::{build_from, write_json};
 use crate::train::clip::ClipPair;
 use crate::train::evaluate::{Plan, Report, SAMPLE_COLUMNS, Scores, Subject, Tally};
 use crate::train::runner::StopFlag;
@@ -77,12 +77,12 @@ pub fn run(args: EvalArgs) -> anyhow::Result<()> {
     }
     let device = candle::device(crate::compute::DeviceKind::Cpu)?;
     let files = Files { folder: args.model };
+    let text_config = ClipTextConfig::from_json(&files.read("text_encoder/config.json")?)?;
     let tokenizer = ClipTokenizer::from_files(
         &files.read("tokenizer/vocab.json")?,
         &files.read("tokenizer/merges.txt")?,
-        ClipTextConfig::from_json(&files.read("text_encoder/config.json")?)?.max_position_embeddings,
+        text_config.max_position_embeddings,
     )?;
-    let text_config = ClipTextConfig::from_json(&files.read("text_encoder/config.json")?)?;
     let unet_config = UNet2DConditionConfig::from_json(&files.read("unet/config.json")?)?;
     let vae_config = AutoencoderKlConfig::from_json(&files.read("vae/config.json")?)?;
     let scheduler = SchedulerConfig::from_json(&files.read("scheduler/scheduler_config.json")?)?;
@@ -141,8 +141,8 @@ pub fn run(args: EvalArgs) -> anyhow::Result<()> {
 fn write(folder: &Path, record: &Value, report: &Report) -> anyhow::Result<()> {
     let told = || format!("cannot write into {}", folder.display());
     std::fs::create_dir_all(folder).with_context(told)?;
-    std::fs::write(folder.join("report.json"), format!("{record:#}\n")).with_context(told)?;
-    sheet::grid(&report.samples, SAMPLE_COLUMNS).save(folder.join("samples.png")).with_context(told)
+    write_json(&folder.join("report.json"), record).with_context(told)?;
+    sheet::save(&folder.join("samples.png"), &sheet::grid(&report.samples, SAMPLE_COLUMNS)).with_context(told)
 }
 
 fn percent(share: &Proportion) -> String {

@@ -3,6 +3,7 @@
 use super::budget::{Budget, RateSchedule};
 use super::optimizer::AdamW;
 use super::record::{Means, Part, Progress, Table};
+use super::sheet;
 use super::state::{self, Position};
 use super::vars::Weights;
 use super::{Result, TrainError};
@@ -305,6 +306,6 @@ impl<O: Objective> Run<'_, O> {
         let folder = self.options.out.join("sheets");
         std::fs::create_dir_all(&folder).map_err(|error| TrainError::file(&folder, error))?;
         let path = folder.join(format!("{}-{:07}.png", self.objective.name(), self.position.step));
-        state::write_atomically(&path, |partial| picture.save_with_format(partial, image::ImageFormat::Png).map_err(std::io::Error::other))
+        sheet::save(&path, &picture)
     }
 }

@@ -1,7 +1,10 @@
 //! Sheets of pictures: a grid as one RGB image.
 
+use super::Result;
+use super::state::write_atomically;
 use crate::host::HostTensor;
 use image::{Rgb, RgbImage};
+use std::path::Path;
 
 /// Pixels between pictures.
 const GAP: u32 = 4;
@@ -35,6 +38,14 @@ pub fn unbatch(batch: &HostTensor) -> Vec<HostTensor> {
             one.reshape(&shape[1..]).unwrap_or(one)
         })
         .collect()
+}
+
+/// Writes a sheet as a PNG file, atomically.
+///
+/// # Errors
+/// Those of the file system.
+pub fn save(path: &Path, sheet: &RgbImage) -> Result<()> {
+    write_atomically(path, |partial| sheet.save_with_format(partial, image::ImageFormat::Png).map_err(std::io::Error::other))
 }
 
 #[cfg(test)]
