@@ -1,8 +1,7 @@
 //! `diffuscope world`: a sheet of Littleworld scenes, or a folder of pictures with captions.
 
 use super::interrupt;
-use crate::figure::write_atomic;
-use crate::host::HostTensor;
+use crate::figure::{self, to_rgb8, write_atomic};
 use crate::world::{MAX_SIDE, Scene, render_rgb};
 use anyhow::{Context, Result, bail, ensure};
 use image::{ImageFormat, RgbImage};
@@ -68,12 +67,6 @@ fn seed_of(args: &WorldArgs, index: usize) -> u64 {
     args.seed.wrapping_add(index as u64)
 }
 
-/// 8-bit rows of a `[3, S, S]` picture in 0..1, rounded to nearest.
-fn bytes(picture: &HostTensor, side: usize) -> Vec<u8> {
-    let (data, n) = (picture.data(), side * side);
-    (0..n).flat_map(|i| [0, 1, 2].map(|c| (data[c * n + i].clamp(0.0, 1.0) * 255.0 + 0.5) as u8)).collect()
-}
-
 fn write_sheet(args: &WorldArgs, path: &Path) -> Result<()> {
     let side = args.size;
     let columns = args.columns.unwrap_or_else(|| (args.count - 1).isqrt() + 1).min(args.count);
@@ -86,7 +79,7 @@ fn write_sheet(args: &WorldArgs, path: &Path) -> Result<()> {
     for start in (0..args.count).step_by(256) {
         let end = (start + 256).min(args.count);
         let pictures: Vec<Vec<u8>> =
-            (start..end).into_par_iter().map(|i| bytes(&render_rgb(&Scene::sample(seed_of(args, i)), side), side)).collect();
+            (start..end).into_par_iter().map(|i| to_rgb8(&render_rgb(&Scene::sample(seed_of(args, i)), side))).collect::<Result<_, _>>()?;
         for (i, picture) in (start..end).zip(pictures) {
             let (left, top) = (GAP + (i % columns) * (side + GAP), GAP + (i / columns) * (side + GAP));
             for (row, line) in picture.chunks_exact(3 * side).enumerate() {
@@ -121,11 +114,7 @@ fn export_one(args: &WorldArgs, folder: &Path, index: usize, digits: usize) -> R
     let seed = seed_of(args, index);
     let scene = Scene::sample(seed);
     let file = format!("{index:0digits$}.png");
-    let side = args.size as u32;
-    let Some(picture) = RgbImage::from_raw(side, side, bytes(&render_rgb(&scene, args.size), args.size)) else {
-        bail!("a picture of {side} pixels does not hold its rows");
-    };
-    write_png(&folder.join(&file), &picture)?;
+    figure::write_png(&folder.join(&file), &render_rgb(&scene, args.size))?;
     let line = serde_json::json!({
         "file": file,
         "caption": scene.full_caption(),
@@ -182,7 +171,7 @@ mod tests {
         run(WorldArgs { columns: Some(3), ..args(5, Some(path.clone()), None) }).unwrap();
         let sheet = image::open(&path).unwrap().to_rgb8();
         assert_eq!(sheet.dimensions(), (3 * 36 + 4, 2 * 36 + 4));
-        let last = bytes(&render_rgb(&Scene::sample(7), 32), 32);
+        let last = to_rgb8(&render_rgb(&Scene::sample(7), 32)).unwrap();
         assert_eq!(sheet.get_pixel(40, 40).0, last[..3]);
         assert_eq!(names(folder.path()), ["sheet.png"]);
     }
@@ -201,7 +190,7 @@ mod tests {
             assert_eq!(value["caption"], scene.full_caption());
             assert_eq!(value["captions"].as_array().unwrap().len(), CAPTIONS);
             let picture = image::open(target.join(value["file"].as_str().unwrap())).unwrap().to_rgb8();
-            assert_eq!(picture.into_raw(), bytes(&render_rgb(&scene, 32), 32));
+            assert_eq!(picture.into_raw(), to_rgb8(&render_rgb(&scene, 32)).unwrap());
         }
         assert_eq!(lines.lines().count(), 3);
     }

@@ -4,11 +4,9 @@
 
 mod file;
 mod png;
-mod sheet;
 
 pub use file::write_atomic;
 pub use png::{MAX_PIXELS, encode_rgba, encode_tensor, to_rgb8, write_png, write_rgba};
-pub use sheet::Sheet;
 
 use std::path::PathBuf;
 
@@ -48,14 +46,6 @@ pub enum FigureError {
         expected: u64,
         /// Bytes that came.
         len: usize,
-    },
-    /// The pictures of one sheet differ in size.
-    #[error("a sheet holds pictures of one size: {expected:?} so far, then {got:?}")]
-    MixedSizes {
-        /// Height and width so far.
-        expected: [usize; 2],
-        /// Height and width of the picture that differs.
-        got: [usize; 2],
     },
     /// The encoder refused.
     #[error("cannot encode the picture as PNG")]
