@@ -60,6 +60,11 @@ impl HostTensor {
         &self.data
     }
 
+    /// The values, to be changed in place; they are copied first where they are shared.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        Arc::make_mut(&mut self.data)
+    }
+
     /// Number of values.
     pub fn len(&self) -> usize {
         self.data.len()

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{Device, Tensor};
+use diffuscope::compute::Precision;
 use diffuscope::compute::Tensor as _;
-use diffuscope::compute::candle::Precision;
 use diffuscope::host::HostTensor;
 use diffuscope::model::clip::{ClipTextConfig, ClipTextModel};
 use diffuscope::model::params::Params;

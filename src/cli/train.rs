@@ -1,7 +1,7 @@
 //! `diffuscope train`: the models' trainer.
 
 use crate::compute::DeviceKind;
-use crate::compute::candle::{self, Precision};
+use crate::compute::{Precision, candle};
 use crate::train::assemble::Folders;
 use crate::train::budget::{Budget, parse_duration};
 use crate::train::recipe::{self, Setup};

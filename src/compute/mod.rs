@@ -6,6 +6,9 @@
 
 pub mod candle;
 pub mod meta;
+mod precision;
+
+pub use precision::{Precision, with_precision};
 
 use crate::host::HostTensor;
 use std::fmt;
@@ -184,6 +187,22 @@ pub trait Tensor: Clone + Send + Sync + fmt::Debug + Sized + 'static {
 
     /// Mean over height and width. `[B, C, H, W]` -> `[B, C]`.
     fn mean_pool(&self) -> Result<Self>;
+}
+
+/// A tensor that remembers how it was made, so that gradients can be taken through it.
+pub trait Differentiable: Tensor {
+    /// A leaf that gradients are taken of.
+    fn variable(host: &HostTensor, device: &Self::Device) -> Result<Self>;
+
+    /// The same values, cut off from what they were made of.
+    fn detached(&self) -> Self;
+
+    /// For each of `variables` the gradient of `sum_i <gradient_i, output_i>` over the `outputs`, row-major in the variable's
+    /// shape; `None` where no output depends on it.
+    ///
+    /// # Errors
+    /// When a gradient does not have its output's shape.
+    fn backward(outputs: &[(&Self, &HostTensor)], variables: &[&Self]) -> Result<Vec<Option<Vec<f32>>>>;
 }
 
 /// Checks that `shape` has `N` axes and returns them.

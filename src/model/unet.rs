@@ -52,8 +52,8 @@ impl UNet2DConditionConfig {
     pub fn littleworld() -> Self {
         Self {
             sample_size: 16,
-            in_channels: 4,
-            out_channels: 4,
+            in_channels: 8,
+            out_channels: 8,
             block_out_channels: vec![64, 128],
             down_attention: vec![false, true],
             up_attention: vec![true, false],

@@ -43,7 +43,7 @@ impl AutoencoderKlConfig {
             sample_size: 128,
             in_channels: 3,
             out_channels: 3,
-            latent_channels: 4,
+            latent_channels: 8,
             block_out_channels: vec![16, 32, 64, 64],
             layers_per_block: 1,
             norm_num_groups: 8,

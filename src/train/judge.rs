@@ -9,7 +9,7 @@ use super::scenes::{PicturePool, SIDE, below, divide, step_rng, unit};
 use super::vars::VarStore;
 use super::{HELD_OUT, Result};
 use crate::compute::Tensor as _;
-use crate::compute::candle::{Precision, with_precision};
+use crate::compute::{Precision, with_precision};
 use crate::host::HostTensor;
 use crate::measure::{Head, Judge, LOGITS, Proportion, Verdict, halve, score};
 use crate::model::params::Params;

@@ -5,7 +5,7 @@ use super::scenes::{PicturePool, SIDE};
 use super::state::{load_tensors, save_tensors};
 use super::{Result, TrainError};
 use crate::compute::Tensor as _;
-use crate::compute::candle::{Precision, with_precision};
+use crate::compute::{Precision, with_precision};
 use crate::host::HostTensor;
 use crate::model::vae::AutoencoderKl;
 use candle_core::{Device, Tensor};

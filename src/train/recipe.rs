@@ -7,7 +7,7 @@ use super::runner::{self, Objective, Outcome, RunOptions, StopFlag};
 use super::unet::{Frozen, UnetObjective};
 use super::vars::VarStore;
 use super::{Result, TrainError, clip, judge, latents, unet, vae};
-use crate::compute::candle::Precision;
+use crate::compute::Precision;
 use crate::measure::{Judge, Proportion};
 use crate::model::unet::UNet2DConditionConfig;
 use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};

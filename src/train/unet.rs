@@ -12,7 +12,7 @@ use super::sheet;
 use super::vars::{VarStore, Weights};
 use super::{HELD_OUT, Result};
 use crate::compute::Tensor as _;
-use crate::compute::candle::{Precision, with_precision};
+use crate::compute::{Precision, with_precision};
 use crate::diffusion::NoiseSchedule;
 use crate::diffusion::objective::{MIN_SNR_GAMMA, min_snr_weight, target};
 use crate::host::HostTensor;

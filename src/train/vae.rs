@@ -12,7 +12,7 @@ use super::scenes::{PicturePool, SIDE, below, divide, step_rng};
 use super::vars::{VarStore, Weights};
 use super::{HELD_OUT, Result, sheet};
 use crate::compute::Tensor as _;
-use crate::compute::candle::{Precision, with_precision};
+use crate::compute::{Precision, with_precision};
 use crate::host::HostTensor;
 use crate::measure::{self, Sample};
 use crate::model::params::Params;

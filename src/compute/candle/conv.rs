@@ -10,8 +10,9 @@
 use super::amx::{self, Packed};
 use super::gemm::{Mat, gemm, shares};
 use super::shared::SharedMut;
-use super::{Precision, vectorized};
+use super::vectorized;
 use crate::compute::Conv2d;
+use crate::compute::Precision;
 use rayon::prelude::*;
 
 /// Extents of one convolution.

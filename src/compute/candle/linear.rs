@@ -1,9 +1,9 @@
 //! The affine map of the last axis, with its backward pass.
 
-use super::Precision;
 use super::amx::{self, Packed};
 use super::gemm::{Mat, gemm, shares};
 use super::shared::SharedMut;
+use crate::compute::Precision;
 use rayon::prelude::*;
 
 fn use_tiles(precision: Precision, rows: usize) -> bool {

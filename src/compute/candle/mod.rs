@@ -16,41 +16,14 @@ mod norm;
 mod ops;
 mod shared;
 
-use super::{Activation, ComputeError, Conv2d, DeviceKind, Mask, Result, Tensor, dims, shape_error};
+use super::{Activation, ComputeError, Conv2d, DeviceKind, Differentiable, Mask, Precision, Result, Tensor, dims, shape_error};
 use crate::host::HostTensor;
 use attention::AttentionShape;
 use candle_core::{DType, Device};
 use conv::ConvShape;
 use norm::GroupShape;
-use std::cell::Cell;
 
 pub use candle_core::Tensor as CandleTensor;
-
-/// What matrix products inside convolutions and linear layers are computed in; everything else is f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precision {
-    /// f32 throughout: inference, and training without matrix units.
-    #[default]
-    F32,
-    /// Operands rounded to bf16, sums in f32, where the processor has units for it; f32 elsewhere. For training.
-    Bf16,
-}
-
-thread_local! {
-    static PRECISION: Cell<Precision> = const { Cell::new(Precision::F32) };
-}
-
-/// Runs `f`, in which this thread builds its convolutions and linear layers with `precision`, forward and backward.
-pub fn with_precision<R>(precision: Precision, f: impl FnOnce() -> R) -> R {
-    struct Restore(Precision);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            PRECISION.set(self.0);
-        }
-    }
-    let _restore = Restore(PRECISION.replace(precision));
-    f()
-}
 
 /// Whether [`Precision::Bf16`] runs on matrix units here.
 pub fn has_bf16_units() -> bool {
@@ -145,7 +118,7 @@ impl Tensor for CandleTensor {
         if !on_host(self) {
             return composed::linear(self, weight, bias, &shape);
         }
-        let map = ops::Linear { rows: self.elem_count() / inputs, inputs, outputs, precision: PRECISION.get(), shape };
+        let map = ops::Linear { rows: self.elem_count() / inputs, inputs, outputs, precision: Precision::current(), shape };
         let op = ops::AffineOp(map);
         let x = self.contiguous()?;
         Ok(match bias {
@@ -165,7 +138,7 @@ impl Tensor for CandleTensor {
             return composed::conv2d(self, weight, bias, geometry);
         }
         let shape = ConvShape { batch, in_channels, height, width, out_channels, kernel, geometry };
-        let op = ops::AffineOp(ops::Conv { shape, precision: PRECISION.get() });
+        let op = ops::AffineOp(ops::Conv { shape, precision: Precision::current() });
         let x = self.contiguous()?;
         Ok(match bias {
             Some(bias) => x.apply_op3(weight, bias, op)?,
@@ -301,6 +274,35 @@ impl Tensor for CandleTensor {
     fn mean_pool(&self) -> Result<Self> {
         let [b, c, _, _] = dims("mean_pool", self.dims())?;
         Ok(CandleTensor::reshape(self, (b, c, ()))?.mean(2)?)
+    }
+}
+
+impl Differentiable for CandleTensor {
+    fn variable(host: &HostTensor, device: &Device) -> Result<Self> {
+        Ok(candle_core::Var::from_tensor(&Self::from_host(host, device)?)?.into_inner())
+    }
+
+    fn detached(&self) -> Self {
+        self.detach()
+    }
+
+    fn backward(outputs: &[(&Self, &HostTensor)], variables: &[&Self]) -> Result<Vec<Option<Vec<f32>>>> {
+        // A scalar whose gradient with respect to each output is the one that was given.
+        let mut objective: Option<CandleTensor> = None;
+        for (output, gradient) in outputs {
+            if output.dims() != gradient.shape() {
+                return shape_error("backward", format!("the gradient {:?} of the output {:?}", gradient.shape(), output.dims()));
+            }
+            let term = output.mul(&Self::from_host(gradient, output.device())?)?.sum_all()?;
+            objective = Some(match objective {
+                Some(sum) => (sum + term)?,
+                None => term,
+            });
+        }
+        let Some(objective) = objective else { return Ok(vec![None; variables.len()]) };
+        let store = objective.backward()?;
+        let values = |variable: &&Self| store.get(variable).map(|g| Ok(g.flatten_all()?.to_vec1::<f32>()?)).transpose();
+        variables.iter().map(values).collect()
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::attention::{self, AttentionShape};
 use super::conv::{self, ConvShape};
+use super::linear;
 use super::norm::{self, GroupShape};
-use super::{Precision, linear};
 use crate::compute::Activation;
+use crate::compute::Precision;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Error, Layout, Result, Shape, Storage, Tensor};
 
 /// The values of a contiguous f32 operand.

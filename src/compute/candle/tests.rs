@@ -1,6 +1,7 @@
 //! Our kernels against compositions of candle's own operations: values and gradients.
 
 use super::*;
+use crate::compute::with_precision;
 use crate::noise::{Stream, gaussian};
 use candle_core::Var;
 
