@@ -58,9 +58,7 @@ pub enum Command {
 }
 
 /// What has to happen before any thread starts; the first thing in `main`.
-pub fn prepare() {
-    crate::compute::candle::settle_threads();
-}
+pub fn prepare() {}
 
 /// Does what the command says. `window` is what [`Command::Gallery`] and [`Command::Bench`] look at.
 pub fn run(command: Command, window: &Window) -> ExitCode {

@@ -1,7 +1,7 @@
 //! `diffuscope train`: the models' trainer.
 
 use crate::compute::DeviceKind;
-use crate::compute::{Precision, candle};
+use crate::compute::{Precision, candle, cpu};
 use crate::train::assemble::Folders;
 use crate::train::budget::{Budget, parse_duration};
 use crate::train::recipe::{self, Setup};
@@ -106,7 +106,7 @@ pub fn run(args: TrainArgs) -> anyhow::Result<()> {
     let default_minutes = if args.what == What::All { 90 } else { 30 };
     let budget = args.steps.map_or_else(|| Budget::Time(args.budget.unwrap_or(Duration::from_secs(60 * default_minutes))), Budget::Steps);
     let precision = match args.precision {
-        PrecisionArg::Bf16 if candle::has_bf16_units() => Precision::Bf16,
+        PrecisionArg::Bf16 if cpu::has_bf16_units() => Precision::Bf16,
         _ => Precision::F32,
     };
     let setup = Setup {

@@ -5,6 +5,7 @@
 //! so that an implementer can fuse what belongs together.
 
 pub mod candle;
+pub mod cpu;
 pub mod meta;
 mod precision;
 
@@ -107,6 +108,47 @@ impl Conv2d {
     }
 }
 
+/// Group normalisation and an activation, before a [`Convolution`].
+#[derive(Debug, Clone, Copy)]
+pub struct GroupNormalization<'a, T> {
+    /// `[C]`.
+    pub weight: &'a T,
+    /// `[C]`.
+    pub bias: &'a T,
+    /// Number of groups.
+    pub groups: usize,
+    /// Added to variances.
+    pub eps: f64,
+    /// Afterwards.
+    pub activation: Activation,
+}
+
+/// A convolution with what surrounds it in the models, so that an implementer can do it all in one pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Convolution<'a, T> {
+    /// Normalisation and activation of the input.
+    pub norm: Option<GroupNormalization<'a, T>>,
+    /// Whether the input, after its normalisation, is doubled in height and width by repetition.
+    pub repeat: bool,
+    /// `[O, C, K, K]`.
+    pub weight: &'a T,
+    /// `[O]`.
+    pub bias: Option<&'a T>,
+    /// Stride and padding.
+    pub geometry: Conv2d,
+    /// `[B, O]`, added at every place.
+    pub channels: Option<&'a T>,
+    /// `[B, O, H', W']`, added.
+    pub residual: Option<&'a T>,
+}
+
+impl<'a, T> Convolution<'a, T> {
+    /// A convolution alone.
+    pub fn plain(weight: &'a T, bias: Option<&'a T>, geometry: Conv2d) -> Self {
+        Self { norm: None, repeat: false, weight, bias, geometry, channels: None, residual: None }
+    }
+}
+
 /// Which keys a query may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mask {
@@ -137,6 +179,35 @@ pub trait Tensor: Clone + Send + Sync + fmt::Debug + Sized + 'static {
 
     /// `y = x W^T + b`. `x: [.., I]`, `weight: [O, I]`, `bias: [O]` -> `[.., O]`.
     fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self>;
+
+    /// `x W^T + b + residual`, as [`Self::linear`] and [`Self::add`] define it.
+    fn linear_add(&self, weight: &Self, bias: Option<&Self>, residual: &Self) -> Result<Self> {
+        residual.add(&self.linear(weight, bias)?)
+    }
+
+    /// Normalisation, activation, enlargement, convolution and sums, as the single operations define them.
+    fn convolution(&self, c: &Convolution<'_, Self>) -> Result<Self> {
+        let mut x = self.clone();
+        if let Some(norm) = &c.norm {
+            x = x.group_norm(norm.weight, norm.bias, norm.groups, norm.eps, norm.activation)?;
+        }
+        if c.repeat {
+            x = x.upsample_nearest2x()?;
+        }
+        x = x.conv2d(c.weight, c.bias, c.geometry)?;
+        if let Some(channels) = c.channels {
+            x = x.add_channels(channels)?;
+        }
+        match c.residual {
+            Some(residual) => residual.add(&x),
+            None => Ok(x),
+        }
+    }
+
+    /// Runs `work` on independent tasks, on the host's threads where that is where tensors are computed; results in order.
+    fn at_once<P: Send, R: Send>(tasks: Vec<P>, work: impl Fn(P) -> R + Sync + Send) -> Vec<R> {
+        tasks.into_iter().map(work).collect()
+    }
 
     /// Cross-correlation. `x: [B, C, H, W]`, `weight: [O, C, K, K]`, `bias: [O]` -> `[B, O, H', W']`.
     fn conv2d(&self, weight: &Self, bias: Option<&Self>, geometry: Conv2d) -> Result<Self>;

@@ -5,9 +5,12 @@ use std::cell::Cell;
 /// What matrix products inside convolutions and linear layers are computed in; everything else is f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// f32 throughout: inference, and training without matrix units.
+    /// f32 throughout.
     #[default]
     F32,
+    /// f32 products from bf16 halves (three of the four, sums in f32), to about 1e-5 of the result, where the processor has
+    /// units for it; f32 elsewhere. For inference; gradients are computed in f32.
+    Split,
     /// Operands rounded to bf16, sums in f32, where the processor has units for it; f32 elsewhere. For training.
     Bf16,
 }

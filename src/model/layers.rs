@@ -2,7 +2,7 @@
 
 use super::ModelError;
 use super::params::{Init, Params};
-use crate::compute::{Activation, Conv2d, Tensor};
+use crate::compute::{Activation, Conv2d, Convolution, GroupNormalization, Tensor};
 
 /// An affine map of the last axis.
 #[derive(Debug, Clone)]
@@ -28,6 +28,11 @@ impl<T: Tensor> Linear<T> {
     /// `[.., inputs]` -> `[.., outputs]`.
     pub fn forward(&self, x: &T) -> Result<T, ModelError> {
         Ok(x.linear(&self.weight, self.bias.as_ref())?)
+    }
+
+    /// [`Self::forward`], and `residual: [.., outputs]` added.
+    pub fn forward_add(&self, x: &T, residual: &T) -> Result<T, ModelError> {
+        Ok(x.linear_add(&self.weight, self.bias.as_ref(), residual)?)
     }
 }
 
@@ -68,6 +73,21 @@ impl<T: Tensor> Conv<T> {
     pub fn forward(&self, x: &T) -> Result<T, ModelError> {
         Ok(x.conv2d(&self.weight, Some(&self.bias), self.geometry)?)
     }
+
+    /// The convolution alone, to be surrounded by what comes before and after it.
+    pub fn plain(&self) -> Convolution<'_, T> {
+        Convolution::plain(&self.weight, Some(&self.bias), self.geometry)
+    }
+
+    /// The convolution of the normalised input.
+    pub fn after<'a>(&'a self, norm: &'a GroupNorm<T>) -> Convolution<'a, T> {
+        Convolution { norm: Some(norm.operation()), ..self.plain() }
+    }
+
+    /// The convolution of the input doubled in height and width: `[B, inputs, H, W]` -> `[B, outputs, 2 H, 2 W]`.
+    pub fn forward_doubled(&self, x: &T) -> Result<T, ModelError> {
+        Ok(x.convolution(&Convolution { repeat: true, ..self.plain() })?)
+    }
 }
 
 /// Group normalisation and an activation.
@@ -97,6 +117,12 @@ impl<T: Tensor> GroupNorm<T> {
     /// `[B, C, H, W]` -> the same.
     pub fn forward(&self, x: &T) -> Result<T, ModelError> {
         Ok(x.group_norm(&self.weight, &self.bias, self.groups, self.eps, self.activation)?)
+    }
+
+    /// The normalisation as what comes before a convolution.
+    pub fn operation(&self) -> GroupNormalization<'_, T> {
+        let Self { weight, bias, groups, eps, activation } = self;
+        GroupNormalization { weight, bias, groups: *groups, eps: *eps, activation: *activation }
     }
 }
 
@@ -176,17 +202,15 @@ impl<T: Tensor> ResnetBlock<T> {
         &self.path
     }
 
-    /// `x: [B, I, H, W]`, `time: [B, time_width]` after its SiLU -> `[B, O, H, W]`.
+    /// What the block adds at every place for a time embedding after its SiLU: `[B, time_width]` -> `[B, O]`.
+    pub fn time(&self, time: &T) -> Result<Option<T>, ModelError> {
+        self.time_emb_proj.as_ref().map(|proj| proj.forward(time)).transpose()
+    }
+
+    /// `x: [B, I, H, W]`, `time: [B, O]` of [`Self::time`] -> `[B, O, H, W]`.
     pub fn forward(&self, x: &T, time: Option<&T>) -> Result<T, ModelError> {
-        let mut h = self.conv1.forward(&self.norm1.forward(x)?)?;
-        if let (Some(proj), Some(time)) = (&self.time_emb_proj, time) {
-            h = h.add_channels(&proj.forward(time)?)?;
-        }
-        let h = self.conv2.forward(&self.norm2.forward(&h)?)?;
-        let x = match &self.conv_shortcut {
-            Some(shortcut) => shortcut.forward(x)?,
-            None => x.clone(),
-        };
-        Ok(x.add(&h)?)
+        let h = x.convolution(&Convolution { channels: time, ..self.conv1.after(&self.norm1) })?;
+        let shortcut = self.conv_shortcut.as_ref().map(|shortcut| shortcut.forward(x)).transpose()?;
+        Ok(h.convolution(&Convolution { residual: Some(shortcut.as_ref().unwrap_or(x)), ..self.conv2.after(&self.norm2) })?)
     }
 }

@@ -6,7 +6,7 @@ use super::layers::{Conv, GroupNorm, LayerNorm, Linear, to_picture, to_tokens};
 use super::params::{Init, Params};
 use super::taps::{TapKind, Taps};
 use super::unet::UNet2DConditionConfig;
-use crate::compute::{Activation, Conv2d, Mask, Tensor};
+use crate::compute::{Activation, Conv2d, Convolution, Mask, Tensor};
 
 /// Multi-head attention with its projections (diffusers' `Attention`).
 #[derive(Debug, Clone)]
@@ -32,16 +32,28 @@ impl<T: Tensor> Attention<T> {
         })
     }
 
-    /// `x: [B, N, width]`, `context: [B, M, context]` -> `[B, N, width]`.
-    pub fn forward(&self, x: &T, context: &T, taps: &mut Taps<T>) -> Result<T, ModelError> {
+    /// Keys and values of what is attended to: `[B, M, context]` -> two of `[B, M, width]`.
+    pub fn keys(&self, context: &T) -> Result<KeysValues<T>, ModelError> {
+        Ok(KeysValues { keys: self.to_k.forward(context)?, values: self.to_v.forward(context)? })
+    }
+
+    /// `x, residual: [B, N, width]` -> `[B, N, width]`, the residual added.
+    pub fn forward(&self, x: &T, context: &KeysValues<T>, residual: &T, taps: &mut Taps<T>) -> Result<T, ModelError> {
         let keep = taps.wants(&self.path, TapKind::Attention);
-        let (q, k, v) = (self.to_q.forward(x)?, self.to_k.forward(context)?, self.to_v.forward(context)?);
-        let (y, weights) = T::attention(&q, &k, &v, self.heads, Mask::None, keep)?;
+        let q = self.to_q.forward(x)?;
+        let (y, weights) = T::attention(&q, &context.keys, &context.values, self.heads, Mask::None, keep)?;
         if let Some(weights) = weights {
             taps.offer(&self.path, TapKind::Attention, &weights);
         }
-        self.to_out.forward(&y)
+        self.to_out.forward_add(&y, residual)
     }
+}
+
+/// What an attention attends to, as keys and values. Those of a prompt stay the same from step to step.
+#[derive(Debug, Clone)]
+pub struct KeysValues<T> {
+    keys: T,
+    values: T,
 }
 
 #[derive(Debug, Clone)]
@@ -71,12 +83,12 @@ impl<T: Tensor> TransformerBlock<T> {
         })
     }
 
-    fn forward(&self, x: &T, text: &T, taps: &mut Taps<T>) -> Result<T, ModelError> {
+    fn forward(&self, x: &T, text: &KeysValues<T>, taps: &mut Taps<T>) -> Result<T, ModelError> {
         let h = self.norm1.forward(x)?;
-        let x = x.add(&self.attn1.forward(&h, &h, taps)?)?;
-        let x = x.add(&self.attn2.forward(&self.norm2.forward(&x)?, text, taps)?)?;
+        let x = self.attn1.forward(&h, &self.attn1.keys(&h)?, x, taps)?;
+        let x = self.attn2.forward(&self.norm2.forward(&x)?, text, &x, taps)?;
         let h = self.ff_in.forward(&self.norm3.forward(&x)?)?.geglu()?;
-        let x = x.add(&self.ff_out.forward(&h)?)?;
+        let x = self.ff_out.forward_add(&h, &x)?;
         taps.offer(&self.path, TapKind::Output, &x);
         Ok(x)
     }
@@ -115,22 +127,27 @@ impl<T: Tensor> SpatialTransformer<T> {
         Ok(Self { path: p.path().to_owned(), norm, projection: projection_in, blocks })
     }
 
-    /// `x: [B, C, H, W]`, `text: [B, L, D]` -> `[B, C, H, W]`.
-    pub fn forward(&self, x: &T, text: &T, taps: &mut Taps<T>) -> Result<T, ModelError> {
+    /// Keys and values of a prompt for each block: `text: [B, L, D]`.
+    pub fn keys(&self, text: &T) -> Result<Vec<KeysValues<T>>, ModelError> {
+        self.blocks.iter().map(|block| block.attn2.keys(text)).collect()
+    }
+
+    /// `x: [B, C, H, W]`, `text` of [`Self::keys`] -> `[B, C, H, W]`.
+    pub fn forward(&self, x: &T, text: &[KeysValues<T>], taps: &mut Taps<T>) -> Result<T, ModelError> {
         let [_, _, height, width] = crate::compute::dims("transformer", x.shape())?;
-        let h = self.norm.forward(x)?;
         let mut tokens = match &self.projection {
-            Projection::Linear { input, .. } => input.forward(&to_tokens(&h)?)?,
-            Projection::Pointwise { input, .. } => to_tokens(&input.forward(&h)?)?,
+            Projection::Linear { input, .. } => input.forward(&to_tokens(&self.norm.forward(x)?)?)?,
+            Projection::Pointwise { input, .. } => to_tokens(&x.convolution(&input.after(&self.norm))?)?,
         };
-        for block in &self.blocks {
+        for (block, text) in self.blocks.iter().zip(text) {
             tokens = block.forward(&tokens, text, taps)?;
         }
-        let h = match &self.projection {
-            Projection::Linear { output, .. } => to_picture(&output.forward(&tokens)?, height, width)?,
-            Projection::Pointwise { output, .. } => output.forward(&to_picture(&tokens, height, width)?)?,
+        let y = match &self.projection {
+            Projection::Linear { output, .. } => to_picture(&output.forward_add(&tokens, &to_tokens(x)?)?, height, width)?,
+            Projection::Pointwise { output, .. } => {
+                to_picture(&tokens, height, width)?.convolution(&Convolution { residual: Some(x), ..output.plain() })?
+            }
         };
-        let y = x.add(&h)?;
         taps.offer(&self.path, TapKind::Output, &y);
         Ok(y)
     }

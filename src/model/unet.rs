@@ -6,7 +6,7 @@ use super::config::{ConfigReader, plausible};
 use super::layers::{Conv, GroupNorm, Linear, ResnetBlock};
 use super::params::{Params, ShapeSource};
 use super::taps::{TapKind, Taps};
-use super::transformer::SpatialTransformer;
+use super::transformer::{KeysValues, SpatialTransformer};
 use crate::compute::{Activation, Conv2d, Tensor};
 use crate::host::HostTensor;
 use serde_json::{Value, json};
@@ -338,39 +338,85 @@ impl<T: Tensor> UNet2DConditionModel<T> {
         &self.config
     }
 
+    /// All residual blocks, in the order of [`Self::forward`].
+    fn resnets(&self) -> impl Iterator<Item = &ResnetBlock<T>> {
+        let (down, up) = (self.down.iter().flat_map(|block| &block.resnets), self.up.iter().flat_map(|block| &block.resnets));
+        down.chain(&self.mid_resnets).chain(up)
+    }
+
+    /// All transformers, in the order of [`Self::forward`].
+    fn transformers(&self) -> impl Iterator<Item = &SpatialTransformer<T>> {
+        let (down, up) = (self.down.iter().flat_map(|block| &block.attentions), self.up.iter().flat_map(|block| &block.attentions));
+        down.chain([&self.mid_attention]).chain(up)
+    }
+
+    /// What the network makes of timesteps, whatever the latents and the text: one for each sample of a batch.
+    ///
+    /// # Errors
+    /// When an operation fails.
+    pub fn time(&self, timesteps: &[f64], device: &T::Device) -> Result<TimeContext<T>, ModelError> {
+        let c = &self.config;
+        let waves = timestep_embedding(timesteps, c.block_out_channels[0], c.flip_sin_to_cos, c.freq_shift);
+        let time = self.time_linear_1.forward(&T::from_host(&waves, device)?)?.activate(Activation::Silu)?;
+        let embedding = self.time_linear_2.forward(&time)?;
+        let time = embedding.activate(Activation::Silu)?;
+        let added = self.resnets().map(|resnet| resnet.time(&time)).collect::<Result<_, _>>()?;
+        Ok(TimeContext { embedding, added })
+    }
+
+    /// What the network makes of a prompt, whatever the latents and the timestep: `text: [B, L, cross_attention_dim]`.
+    ///
+    /// # Errors
+    /// When the shape does not fit.
+    pub fn text(&self, text: &T) -> Result<TextContext<T>, ModelError> {
+        Ok(TextContext { keys: self.transformers().map(|transformer| transformer.keys(text)).collect::<Result<_, _>>()? })
+    }
+
     /// Predicts from noisy latents.
     ///
     /// # Shapes
     /// `x: [B, in_channels, H, W]`, `timesteps: [B]`, `text: [B, L, cross_attention_dim]` -> `[B, out_channels, H, W]`;
     /// H and W must be multiples of [`UNet2DConditionConfig::downsampling`].
+    ///
+    /// # Errors
+    /// When a shape does not fit.
     pub fn forward(&self, x: &T, timesteps: &[f64], text: &T, device: &T::Device, taps: &mut Taps<T>) -> Result<T, ModelError> {
-        let c = &self.config;
-        let factor = c.downsampling();
-        if x.shape().len() != 4
-            || !x.shape()[2].is_multiple_of(factor)
-            || !x.shape()[3].is_multiple_of(factor)
-            || timesteps.len() != x.shape()[0]
-        {
-            return Err(ModelError::Compute(crate::compute::ComputeError::Shape {
+        self.check(x, timesteps.len())?;
+        self.predict(x, &self.time(timesteps, device)?, &self.text(text)?, taps)
+    }
+
+    fn check(&self, x: &T, batch: usize) -> Result<(), ModelError> {
+        let factor = self.config.downsampling();
+        match x.shape() {
+            [b, _, h, w] if *b == batch && h.is_multiple_of(factor) && w.is_multiple_of(factor) => Ok(()),
+            shape => Err(ModelError::Compute(crate::compute::ComputeError::Shape {
                 operation: "unet",
-                detail: format!("latents of shape {:?} with {} timesteps; sides must be multiples of {factor}", x.shape(), timesteps.len()),
-            }));
+                detail: format!("latents of shape {shape:?} with {batch} timesteps; sides must be multiples of {factor}"),
+            })),
         }
-        let waves = timestep_embedding(timesteps, c.block_out_channels[0], c.flip_sin_to_cos, c.freq_shift);
-        let time = self.time_linear_1.forward(&T::from_host(&waves, device)?)?.activate(Activation::Silu)?;
-        let time = self.time_linear_2.forward(&time)?;
-        taps.offer("time_embedding", TapKind::Output, &time);
-        let time = time.activate(Activation::Silu)?;
+    }
+
+    /// [`Self::forward`] with what does not change from step to step made beforehand.
+    ///
+    /// # Errors
+    /// When a shape does not fit.
+    pub fn predict(&self, x: &T, time: &TimeContext<T>, text: &TextContext<T>, taps: &mut Taps<T>) -> Result<T, ModelError> {
+        self.check(x, time.embedding.shape()[0])?;
+        taps.offer("time_embedding", TapKind::Output, &time.embedding);
+        let mut times = time.added.iter().map(Option::as_ref);
+        let mut words = text.keys.iter();
+        let mut time = || times.next().ok_or_else(|| ModelError::Internal("fewer time projections than residual blocks".into()));
+        let mut words = || words.next().ok_or_else(|| ModelError::Internal("fewer texts than transformers".into()));
 
         let mut h = self.conv_in.forward(x)?;
         taps.offer("conv_in", TapKind::Output, &h);
         let mut skips = vec![h.clone()];
         for block in &self.down {
             for (j, resnet) in block.resnets.iter().enumerate() {
-                h = resnet.forward(&h, Some(&time))?;
+                h = resnet.forward(&h, time()?)?;
                 taps.offer(resnet.path(), TapKind::Output, &h);
                 if let Some(attention) = block.attentions.get(j) {
-                    h = attention.forward(&h, text, taps)?;
+                    h = attention.forward(&h, words()?, taps)?;
                 }
                 skips.push(h.clone());
             }
@@ -383,10 +429,10 @@ impl<T: Tensor> UNet2DConditionModel<T> {
             }
         }
         for (resnet, attention) in self.mid_resnets.iter().zip([Some(&self.mid_attention), None]) {
-            h = resnet.forward(&h, Some(&time))?;
+            h = resnet.forward(&h, time()?)?;
             taps.offer(resnet.path(), TapKind::Output, &h);
             if let Some(attention) = attention {
-                h = attention.forward(&h, text, taps)?;
+                h = attention.forward(&h, words()?, taps)?;
             }
         }
         taps.offer("mid_block", TapKind::Output, &h);
@@ -394,23 +440,39 @@ impl<T: Tensor> UNet2DConditionModel<T> {
             for (j, resnet) in block.resnets.iter().enumerate() {
                 let skip = skips.pop().ok_or_else(|| ModelError::Internal("the up path asks for more skips than there are".into()))?;
                 taps.offer(resnet.path(), TapKind::Skip, &skip);
-                h = resnet.forward(&T::cat(&[&h, &skip], 1)?, Some(&time))?;
+                h = resnet.forward(&T::cat(&[&h, &skip], 1)?, time()?)?;
                 taps.offer(resnet.path(), TapKind::Output, &h);
                 if let Some(attention) = block.attentions.get(j) {
-                    h = attention.forward(&h, text, taps)?;
+                    h = attention.forward(&h, words()?, taps)?;
                 }
             }
             if let Some(upsampler) = &block.upsampler {
-                h = upsampler.forward(&h.upsample_nearest2x()?)?;
+                h = upsampler.forward_doubled(&h)?;
                 if taps.wants(&format!("{}.upsamplers.0", block.path), TapKind::Output) {
                     taps.offer(&format!("{}.upsamplers.0", block.path), TapKind::Output, &h);
                 }
             }
         }
-        let h = self.conv_norm_out.forward(&h)?;
-        taps.offer("conv_act", TapKind::Output, &h);
-        let out = self.conv_out.forward(&h)?;
+        if taps.wants("conv_act", TapKind::Output) {
+            taps.offer("conv_act", TapKind::Output, &self.conv_norm_out.forward(&h)?);
+        }
+        let out = h.convolution(&self.conv_out.after(&self.conv_norm_out))?;
         taps.offer("conv_out", TapKind::Output, &out);
         Ok(out)
     }
+}
+
+/// What the network makes of timesteps.
+#[derive(Debug, Clone)]
+pub struct TimeContext<T> {
+    embedding: T,
+    /// What each residual block adds.
+    added: Vec<Option<T>>,
+}
+
+/// What the network makes of a prompt.
+#[derive(Debug, Clone)]
+pub struct TextContext<T> {
+    /// Keys and values of each block of each transformer.
+    keys: Vec<Vec<KeysValues<T>>>,
 }

@@ -181,7 +181,7 @@ impl<T: Tensor> MidAttention<T> {
         let tokens = to_tokens(&self.group_norm.forward(x)?)?;
         let (q, k, v) = (self.to_q.forward(&tokens)?, self.to_k.forward(&tokens)?, self.to_v.forward(&tokens)?);
         let (y, _) = T::attention(&q, &k, &v, 1, Mask::None, false)?;
-        Ok(x.add(&to_picture(&self.to_out.forward(&y)?, height, width)?)?)
+        to_picture(&self.to_out.forward_add(&y, &to_tokens(x)?)?, height, width)
     }
 }
 
@@ -306,7 +306,7 @@ impl<T: Tensor> AutoencoderKl<T> {
                 h = downsampler.forward(&h)?;
             }
         }
-        let h = self.encoder_out.forward(&self.encoder_norm.forward(&self.encoder_mid.forward(&h)?)?)?;
+        let h = self.encoder_mid.forward(&h)?.convolution(&self.encoder_out.after(&self.encoder_norm))?;
         let h = match &self.quant_conv {
             Some(conv) => conv.forward(&h)?,
             None => h,
@@ -330,9 +330,9 @@ impl<T: Tensor> AutoencoderKl<T> {
                 h = resnet.forward(&h, None)?;
             }
             if let Some(upsampler) = &level.resample {
-                h = upsampler.forward(&h.upsample_nearest2x()?)?;
+                h = upsampler.forward_doubled(&h)?;
             }
         }
-        self.decoder_out.forward(&self.decoder_norm.forward(&h)?)
+        Ok(h.convolution(&self.decoder_out.after(&self.decoder_norm))?)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::files::Files;
 use super::{PipelineError, TapKey};
-use crate::compute::Tensor;
+use crate::compute::{Precision, Tensor, with_precision};
 use crate::host::HostTensor;
 use crate::model::ModelError;
 use crate::model::checkpoint::{Checkpoint, CheckpointSource};
@@ -10,10 +10,13 @@ use crate::model::clip::{ClipTextConfig, ClipTextModel};
 use crate::model::params::Params;
 use crate::model::taps::Taps;
 use crate::model::tokenizer::ClipTokenizer;
-use crate::model::unet::{UNet2DConditionConfig, UNet2DConditionModel};
+use crate::model::unet::{TextContext, TimeContext, UNet2DConditionConfig, UNet2DConditionModel};
 use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+
+/// What products are computed in while pictures are made.
+const PRECISION: Precision = Precision::Split;
 
 /// The three networks of a latent diffusion model, whatever they run on.
 pub(super) trait Engine: Send {
@@ -23,14 +26,14 @@ pub(super) trait Engine: Send {
     fn encode(&self, pictures: &HostTensor) -> Result<HostTensor, PipelineError>;
     /// Unscaled latents -> `[B, 3, H, W]`, about -1..1.
     fn decode(&self, latents: &HostTensor) -> Result<HostTensor, PipelineError>;
-    /// One evaluation of the U-Net; all of the batch at the same timestep.
-    fn predict(&self, x: &HostTensor, timestep: f64, text: &HostTensor) -> Result<HostTensor, PipelineError>;
-    /// What `keys` name inside the U-Net during such an evaluation.
+    /// One evaluation of the U-Net on the same latents `[1, C, h, w]` at one timestep for each of `texts: [1, L, D]`.
+    fn predict(&self, x: &HostTensor, timestep: f64, texts: &[&HostTensor]) -> Result<Vec<HostTensor>, PipelineError>;
+    /// What `keys` name inside the U-Net during such an evaluation, of all texts in one batch.
     fn inspect(
         &self,
         x: &HostTensor,
         timestep: f64,
-        text: &HostTensor,
+        texts: &[&HostTensor],
         keys: &[TapKey],
     ) -> Result<BTreeMap<TapKey, HostTensor>, PipelineError>;
 }
@@ -41,7 +44,21 @@ pub(super) struct Networks<T: Tensor> {
     pub vae: AutoencoderKl<T>,
     pub text: ClipTextModel<T>,
     device: T::Device,
+    kept: Mutex<Kept<T>>,
 }
+
+/// What does not change from step to step, kept for the next.
+struct Kept<T: Tensor> {
+    /// Of the timesteps that were visited last.
+    times: Vec<(u64, TimeContext<T>)>,
+    /// Of the prompts that were used last.
+    texts: Vec<(HostTensor, TextContext<T>)>,
+}
+
+/// Timesteps kept: some kilobytes each.
+const TIMES: usize = 1024;
+/// Prompts kept.
+const TEXTS: usize = 16;
 
 impl<T: Tensor> Networks<T> {
     /// Builds the networks from the files of a model.
@@ -53,7 +70,8 @@ impl<T: Tensor> Networks<T> {
         let unet = build(files, "unet/diffusion_pytorch_model", &device, |p| UNet2DConditionModel::new(&unet_config, p))?;
         let vae = build(files, "vae/diffusion_pytorch_model", &device, |p| AutoencoderKl::new(&vae_config, p))?;
         let text = build(files, "text_encoder/model", &device, |p| ClipTextModel::new(&text_config, p))?;
-        Ok(Self { unet, vae, text, device })
+        let kept = Mutex::new(Kept { times: Vec::new(), texts: Vec::new() });
+        Ok(Self { unet, vae, text, device, kept })
     }
 
     /// The tokenizer that belongs to the text encoder.
@@ -107,6 +125,24 @@ fn check(unet: &UNet2DConditionConfig, vae: &AutoencoderKlConfig, text: &ClipTex
     Ok(())
 }
 
+/// Finds `key` in what is kept, or makes and keeps it; the oldest goes first.
+fn kept<K: PartialEq, V: Clone>(
+    list: &mut Vec<(K, V)>,
+    limit: usize,
+    key: K,
+    make: impl FnOnce() -> Result<V, PipelineError>,
+) -> Result<V, PipelineError> {
+    if let Some((_, value)) = list.iter().find(|(known, _)| *known == key) {
+        return Ok(value.clone());
+    }
+    let value = make()?;
+    if list.len() >= limit {
+        list.remove(0);
+    }
+    list.push((key, value.clone()));
+    Ok(value)
+}
+
 impl<T: Tensor> Networks<T> {
     fn host(&self, tensor: &T) -> Result<HostTensor, PipelineError> {
         Ok(tensor.to_host()?)
@@ -115,38 +151,57 @@ impl<T: Tensor> Networks<T> {
     fn device(&self, tensor: &HostTensor) -> Result<T, PipelineError> {
         Ok(T::from_host(tensor, &self.device)?)
     }
+
+    /// What the network makes of a timestep and of prompts, for one sample each.
+    fn contexts(&self, timestep: f64, texts: &[&HostTensor]) -> Result<(TimeContext<T>, Vec<TextContext<T>>), PipelineError> {
+        let kept_ones = &mut *self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let time = kept(&mut kept_ones.times, TIMES, timestep.to_bits(), || Ok(self.unet.time(&[timestep], &self.device)?))?;
+        let texts = texts
+            .iter()
+            .map(|&text| kept(&mut kept_ones.texts, TEXTS, text.clone(), || Ok(self.unet.text(&self.device(text)?)?)))
+            .collect::<Result<_, PipelineError>>()?;
+        Ok((time, texts))
+    }
 }
 
 impl<T: Tensor> Engine for Networks<T> {
     fn encode_text(&self, ids: &[u32], batch: usize) -> Result<HostTensor, PipelineError> {
-        self.host(&self.text.forward(ids, batch)?)
+        with_precision(PRECISION, || self.host(&self.text.forward(ids, batch)?))
     }
 
     fn encode(&self, pictures: &HostTensor) -> Result<HostTensor, PipelineError> {
-        let (mean, _) = self.vae.encode(&self.device(pictures)?)?;
-        self.host(&mean)
+        with_precision(PRECISION, || {
+            let (mean, _) = self.vae.encode(&self.device(pictures)?)?;
+            self.host(&mean)
+        })
     }
 
     fn decode(&self, latents: &HostTensor) -> Result<HostTensor, PipelineError> {
-        self.host(&self.vae.decode(&self.device(latents)?)?)
+        with_precision(PRECISION, || self.host(&self.vae.decode(&self.device(latents)?)?))
     }
 
-    fn predict(&self, x: &HostTensor, timestep: f64, text: &HostTensor) -> Result<HostTensor, PipelineError> {
-        let timesteps = vec![timestep; x.shape()[0]];
-        let output = self.unet.forward(&self.device(x)?, &timesteps, &self.device(text)?, &self.device, &mut Taps::none())?;
-        self.host(&output)
+    fn predict(&self, x: &HostTensor, timestep: f64, texts: &[&HostTensor]) -> Result<Vec<HostTensor>, PipelineError> {
+        let (time, texts) = with_precision(PRECISION, || self.contexts(timestep, texts))?;
+        // Each prompt on threads of its own: no operation waits for the other's.
+        let outputs = T::at_once(texts, |text| {
+            with_precision(PRECISION, || self.host(&self.unet.predict(&self.device(x)?, &time, &text, &mut Taps::none())?))
+        });
+        outputs.into_iter().collect()
     }
 
     fn inspect(
         &self,
         x: &HostTensor,
         timestep: f64,
-        text: &HostTensor,
+        texts: &[&HostTensor],
         keys: &[TapKey],
     ) -> Result<BTreeMap<TapKey, HostTensor>, PipelineError> {
-        let timesteps = vec![timestep; x.shape()[0]];
+        let (batch, text) = (vec![x; texts.len()], HostTensor::cat_outer(texts));
         let mut taps = Taps::of(keys.iter().cloned());
-        self.unet.forward(&self.device(x)?, &timesteps, &self.device(text)?, &self.device, &mut taps)?;
-        taps.into_taken().into_iter().map(|(key, tensor)| Ok((key, self.host(&tensor)?))).collect()
+        with_precision(PRECISION, || {
+            let timesteps = vec![timestep; texts.len()];
+            self.unet.forward(&self.device(&HostTensor::cat_outer(&batch))?, &timesteps, &self.device(&text)?, &self.device, &mut taps)?;
+            taps.into_taken().into_iter().map(|(key, tensor)| Ok((key, self.host(&tensor)?))).collect()
+        })
     }
 }

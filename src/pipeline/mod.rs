@@ -11,6 +11,8 @@ pub use card::{ModelCard, Tokens};
 pub use files::{ModelSource, embedded_file};
 pub use generate::{GenerateRequest, GenerateStep, Generated, Start};
 
+use crate::compute::candle::CandleTensor;
+use crate::compute::cpu::CpuTensor;
 use crate::diffusion::{ConfigError, NoiseSchedule, PlanError, PredictionType, SampleError, SchedulerConfig};
 use crate::host::HostTensor;
 use crate::model::ModelError;
@@ -111,11 +113,17 @@ impl Pipeline {
         files.check_index()?;
         let config = SchedulerConfig::from_json(&files.read("scheduler/scheduler_config.json")?)?;
         let schedule = config.schedule()?;
-        let device_handle = crate::compute::candle::device(device)?;
-        let networks = Networks::<crate::compute::candle::CandleTensor>::load(&files, device_handle)?;
-        let tokenizer = networks.tokenizer(&files)?;
-        let card = ModelCard::new(source, &files, &networks, &config, device)?;
-        Ok(Self { card, config, schedule, tokenizer, engine: Box::new(networks) })
+        let (tokenizer, card, engine): (_, _, Box<dyn Engine>) = match device {
+            DeviceKind::Cpu => {
+                let networks = Networks::<CpuTensor>::load(&files, ())?;
+                (networks.tokenizer(&files)?, ModelCard::new(source, &files, &networks, &config, device)?, Box::new(networks))
+            }
+            DeviceKind::Cuda => {
+                let networks = Networks::<CandleTensor>::load(&files, crate::compute::candle::device(device)?)?;
+                (networks.tokenizer(&files)?, ModelCard::new(source, &files, &networks, &config, device)?, Box::new(networks))
+            }
+        };
+        Ok(Self { card, config, schedule, tokenizer, engine })
     }
 
     /// What this model is.
@@ -220,8 +228,7 @@ impl Pipeline {
         keys: &[TapKey],
     ) -> Result<BTreeMap<TapKey, HostTensor>, PipelineError> {
         self.check_latents(x)?;
-        let (x, text) = (HostTensor::cat_outer(&[x, x]), HostTensor::cat_outer(&[negative, positive]));
-        self.engine.inspect(&x, timestep, &text, keys)
+        self.engine.inspect(x, timestep, &[negative, positive], keys)
     }
 
     /// The raw outputs of the network for the negative and the positive prompt.
@@ -233,9 +240,11 @@ impl Pipeline {
         positive: &HostTensor,
     ) -> Result<(HostTensor, HostTensor), PipelineError> {
         self.check_latents(x)?;
-        let (x, text) = (HostTensor::cat_outer(&[x, x]), HostTensor::cat_outer(&[negative, positive]));
-        let output = finite(self.engine.predict(&x, timestep, &text)?, "the U-Net")?;
-        Ok((output.outer(0), output.outer(1)))
+        let outputs = self.engine.predict(x, timestep, &[negative, positive])?;
+        match <[HostTensor; 2]>::try_from(outputs) {
+            Ok([uncond, cond]) => Ok((finite(uncond, "the U-Net")?, finite(cond, "the U-Net")?)),
+            Err(_) => Err(PipelineError::NotFinite("the U-Net")),
+        }
     }
 
     fn check_latents(&self, latents: &HostTensor) -> Result<(), PipelineError> {

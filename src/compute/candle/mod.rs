@@ -1,54 +1,14 @@
-//! Tensors of the candle library: on the CPU with kernels of our own, on CUDA composed of candle's operations.
+//! Tensors of the candle library: models and their training on CUDA, and the second opinion on our own kernels.
 //!
-//! candle's own CPU convolution and elementwise operations run on one thread at a fraction of what the processor can do,
-//! so every layer-sized operation is an own differentiable `CustomOp` here ([`ops`]) over plain slices. On CUDA the same
-//! layers are compositions of candle's differentiable operations.
+//! Layers are compositions of candle's differentiable operations, on whatever device candle has.
 
-mod amx;
-mod attention;
 mod composed;
-mod conv;
-mod elementwise;
-mod gemm;
-mod linear;
-mod math;
-mod norm;
-mod ops;
-mod shared;
 
-use super::{Activation, ComputeError, Conv2d, DeviceKind, Differentiable, Mask, Precision, Result, Tensor, dims, shape_error};
+use super::{Activation, ComputeError, Conv2d, DeviceKind, Differentiable, Mask, Result, Tensor, dims, shape_error};
 use crate::host::HostTensor;
-use attention::AttentionShape;
 use candle_core::{DType, Device};
-use conv::ConvShape;
-use norm::GroupShape;
 
 pub use candle_core::Tensor as CandleTensor;
-
-/// Whether [`Precision::Bf16`] runs on matrix units here.
-pub fn has_bf16_units() -> bool {
-    amx::available()
-}
-
-/// Keeps candle's own elementwise operations on the calling thread; to be called first thing in `main`.
-///
-/// candle shares them out to a pool that waits by spinning. Beside the threads of our own kernels, and whenever another
-/// program wants a core, that costs more than it gains: a training step took 0.75 s with the pool and 0.34 s without, on two
-/// cores beside a compiler.
-#[allow(unsafe_code)] // the only door to this setting of candle's is the environment
-pub fn settle_threads() {
-    const NAME: &str = "CANDLE_NUM_THREADS";
-    if std::env::var_os(NAME).is_none() {
-        // SAFETY: called at the start of `main`, before any other thread exists that could read the environment.
-        unsafe { std::env::set_var(NAME, "1") };
-    }
-}
-
-/// Runs `f` compiled for the widest vectors that the processor has, chosen at run time.
-#[inline(always)]
-pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
-}
 
 /// The candle device of a kind.
 ///
@@ -77,20 +37,6 @@ impl From<candle_core::Error> for ComputeError {
     }
 }
 
-fn on_host(tensor: &CandleTensor) -> bool {
-    tensor.device().is_cpu()
-}
-
-/// The longest common form of the permutations that models use: swapping two neighbouring groups of axes behind the batch.
-fn as_transpose(shape: &[usize], axes: &[usize]) -> Option<(usize, usize, usize)> {
-    match (shape, axes) {
-        ([b, n, c], [0, 2, 1]) => Some((*b, *n, *c)),
-        ([b, c, h, w], [0, 2, 3, 1]) => Some((*b, *c, h * w)),
-        ([b, h, w, c], [0, 3, 1, 2]) => Some((*b, h * w, *c)),
-        _ => None,
-    }
-}
-
 impl Tensor for CandleTensor {
     type Device = Device;
 
@@ -115,100 +61,62 @@ impl Tensor for CandleTensor {
         let mut shape = self.dims().to_vec();
         shape.pop();
         shape.push(outputs);
-        if !on_host(self) {
-            return composed::linear(self, weight, bias, &shape);
-        }
-        let map = ops::Linear { rows: self.elem_count() / inputs, inputs, outputs, precision: Precision::current(), shape };
-        let op = ops::AffineOp(map);
-        let x = self.contiguous()?;
-        Ok(match bias {
-            Some(bias) => x.apply_op3(weight, bias, op)?,
-            None => x.apply_op2(weight, op)?,
-        })
+        composed::linear(self, weight, bias, &shape)
     }
 
     fn conv2d(&self, weight: &Self, bias: Option<&Self>, geometry: Conv2d) -> Result<Self> {
-        let [batch, in_channels, height, width] = dims("conv2d", self.dims())?;
-        let [out_channels, expected, kernel, other] = dims("conv2d", weight.dims())?;
+        let [_, in_channels, height, width] = dims("conv2d", self.dims())?;
+        let [_, expected, kernel, other] = dims("conv2d", weight.dims())?;
         let fits = geometry.output_extent(height, kernel).is_some() && geometry.output_extent(width, kernel).is_some();
         if expected != in_channels || kernel != other || !fits {
             return shape_error("conv2d", format!("the weight {:?} does not fit the input {:?}", weight.dims(), self.dims()));
         }
-        if !on_host(self) {
-            return composed::conv2d(self, weight, bias, geometry);
-        }
-        let shape = ConvShape { batch, in_channels, height, width, out_channels, kernel, geometry };
-        let op = ops::AffineOp(ops::Conv { shape, precision: Precision::current() });
-        let x = self.contiguous()?;
-        Ok(match bias {
-            Some(bias) => x.apply_op3(weight, bias, op)?,
-            None => x.apply_op2(weight, op)?,
-        })
+        composed::conv2d(self, weight, bias, geometry)
     }
 
     fn group_norm(&self, weight: &Self, bias: &Self, groups: usize, eps: f64, activation: Activation) -> Result<Self> {
-        let [batch, channels, height, width] = dims("group_norm", self.dims())?;
+        let [_, channels, _, _] = dims("group_norm", self.dims())?;
         if groups == 0 || channels % groups != 0 || weight.dims() != [channels] || bias.dims() != [channels] {
             return shape_error(
                 "group_norm",
                 format!("{groups} groups and the weight {:?} do not fit the input {:?}", weight.dims(), self.dims()),
             );
         }
-        if !on_host(self) {
-            return composed::group_norm(self, weight, bias, groups, eps, activation);
-        }
-        let shape = GroupShape { batch, channels, pixels: height * width, groups };
-        Ok(self.contiguous()?.apply_op3(weight, bias, ops::GroupNorm { shape, eps: eps as f32, activation })?)
+        composed::group_norm(self, weight, bias, groups, eps, activation)
     }
 
     fn layer_norm(&self, weight: &Self, bias: &Self, eps: f64) -> Result<Self> {
         if self.dims().last() != weight.dims().first() || weight.dims() != bias.dims() {
             return shape_error("layer_norm", format!("the weight {:?} does not fit the input {:?}", weight.dims(), self.dims()));
         }
-        if !on_host(self) {
-            return composed::layer_norm(self, weight, bias, eps);
-        }
-        Ok(self.contiguous()?.apply_op3(weight, bias, ops::LayerNorm { eps: eps as f32 })?)
+        composed::layer_norm(self, weight, bias, eps)
     }
 
     fn attention(q: &Self, k: &Self, v: &Self, heads: usize, mask: Mask, keep_weights: bool) -> Result<(Self, Option<Self>)> {
-        let [batch, queries, channels] = dims("attention", q.dims())?;
+        let [batch, _, channels] = dims("attention", q.dims())?;
         let [_, keys, _] = dims("attention", k.dims())?;
         if k.dims() != [batch, keys, channels] || v.dims() != k.dims() || heads == 0 || channels % heads != 0 {
             return shape_error("attention", format!("queries {:?}, keys {:?}, values {:?}, {heads} heads", q.dims(), k.dims(), v.dims()));
         }
-        if !on_host(q) {
-            return composed::attention(q, k, v, heads, mask, keep_weights);
-        }
-        let shape = AttentionShape { batch, queries, keys, channels, heads, mask };
-        let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
-        let weights = if keep_weights { Some(q.apply_op2_no_bwd(&k, &ops::AttentionWeights(shape))?) } else { None };
-        Ok((q.apply_op3(&k, &v, ops::Attention(shape))?, weights))
+        composed::attention(q, k, v, heads, mask, keep_weights)
     }
 
     fn activate(&self, activation: Activation) -> Result<Self> {
-        match activation {
-            Activation::Identity => Ok(self.clone()),
-            _ if on_host(self) => Ok(self.contiguous()?.apply_op1(elementwise::Activate(activation))?),
-            _ => composed::activate(self, activation),
-        }
+        composed::activate(self, activation)
     }
 
     fn geglu(&self) -> Result<Self> {
         if self.dims().last().is_none_or(|width| width % 2 != 0) {
             return shape_error("geglu", format!("the last axis of {:?} is not even", self.dims()));
         }
-        if on_host(self) { Ok(self.contiguous()?.apply_op1(elementwise::Geglu)?) } else { composed::geglu(self) }
+        composed::geglu(self)
     }
 
     fn add(&self, other: &Self) -> Result<Self> {
         if !self.dims().ends_with(other.dims()) {
             return shape_error("add", format!("{:?} is not the end of {:?}", other.dims(), self.dims()));
         }
-        if !on_host(self) {
-            return Ok(self.broadcast_add(other)?);
-        }
-        Ok(self.contiguous()?.apply_op2(&other.contiguous()?, elementwise::Add)?)
+        Ok(self.broadcast_add(other)?)
     }
 
     fn add_channels(&self, other: &Self) -> Result<Self> {
@@ -216,10 +124,7 @@ impl Tensor for CandleTensor {
         if other.dims() != [b, c] {
             return shape_error("add_channels", format!("{:?} to {:?}", other.dims(), self.dims()));
         }
-        if !on_host(self) {
-            return Ok(self.broadcast_add(&CandleTensor::reshape(other, (b, c, 1, 1))?)?);
-        }
-        Ok(self.contiguous()?.apply_op2(&other.contiguous()?, elementwise::AddChannels)?)
+        Ok(self.broadcast_add(&CandleTensor::reshape(other, (b, c, 1, 1))?)?)
     }
 
     fn scale(&self, factor: f64) -> Result<Self> {
@@ -239,23 +144,12 @@ impl Tensor for CandleTensor {
     }
 
     fn permute(&self, axes: &[usize]) -> Result<Self> {
-        let x = self.contiguous()?;
-        match as_transpose(self.dims(), axes) {
-            Some((batch, rows, cols)) if on_host(self) => {
-                let shape = axes.iter().map(|&axis| self.dims()[axis]).collect();
-                Ok(x.apply_op1(elementwise::Transpose { batch, rows, cols, shape })?)
-            }
-            _ => Ok(CandleTensor::permute(&x, axes)?.contiguous()?),
-        }
+        Ok(CandleTensor::permute(self, axes)?.contiguous()?)
     }
 
     fn upsample_nearest2x(&self) -> Result<Self> {
         let [_, _, height, width] = dims("upsample_nearest2x", self.dims())?;
-        if on_host(self) {
-            Ok(self.contiguous()?.apply_op1(elementwise::Upsample2x)?)
-        } else {
-            Ok(self.upsample_nearest2d(2 * height, 2 * width)?)
-        }
+        Ok(self.upsample_nearest2d(2 * height, 2 * width)?)
     }
 
     fn embedding(table: &Self, ids: &[u32], batch: usize) -> Result<Self> {
@@ -305,6 +199,3 @@ impl Differentiable for CandleTensor {
         variables.iter().map(values).collect()
     }
 }
-
-#[cfg(test)]
-mod tests;

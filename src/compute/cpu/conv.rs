@@ -1,0 +1,412 @@
+//! Convolutions and linear layers with what surrounds them: normalisation and activation before, bias, time embedding and
+//! residual after, and all their gradients.
+//!
+//! Pictures are worked on one by one, or in bands of rows where there are more threads than pictures, so that a band with its
+//! border stays in the cache from the normalisation to the sum with the residual. Windows are read where they lie: in
+//! `[row, column, channel]` order the values of one kernel row `(kx, c)` are neighbours, so nothing is gathered.
+
+use super::buffer::Buffer;
+use super::parallel::ranges;
+use super::product::{PANEL, Product};
+use super::tiles::{self, BLOCK, Left, Right, multiply, with_tiles};
+use super::vectorized;
+use super::weights::{Extents, Prepared, Way};
+use super::window::{Entry, Floats, Lines, Planes, Rounded, Window, lay_out, lay_out_gradient, tail};
+use crate::compute::Precision;
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Output rows of a band, at least, when a picture is divided.
+const BAND: usize = 8;
+
+/// A weight and its forms.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weight<'a> {
+    pub values: &'a [f32],
+    pub prepared: &'a Prepared,
+    pub extents: Extents,
+}
+
+/// What is added to the sums, for one picture.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Added<'a> {
+    /// `[outputs]`.
+    pub bias: Option<&'a [f32]>,
+    /// `[outputs]`.
+    pub channels: Option<&'a [f32]>,
+    /// `[rows, columns, outputs]`.
+    pub residual: Option<&'a [f32]>,
+}
+
+/// How products are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// f32.
+    Float,
+    /// Three products of bf16 halves.
+    Split,
+    /// bf16.
+    Rounded,
+}
+
+impl Mode {
+    /// What `precision` means on this processor.
+    pub fn of(precision: Precision) -> Self {
+        match precision {
+            Precision::Split if tiles::available() => Self::Split,
+            Precision::Bf16 if tiles::available() => Self::Rounded,
+            _ => Self::Float,
+        }
+    }
+}
+
+/// Working memory of a thread.
+#[derive(Default)]
+struct Scratch {
+    lines: Lines,
+    floats: Floats,
+    rounded: Rounded,
+    planes: Planes,
+    right: Right,
+    added: Vec<f32>,
+    padded: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+}
+
+fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
+    let mut scratch = SCRATCH.take();
+    let result = f(&mut scratch);
+    SCRATCH.set(scratch);
+    result
+}
+
+/// The output rows `rows` of one picture: `out: [rows, columns, outputs]`.
+#[allow(clippy::too_many_arguments)] // what a fused layer is made of
+pub(crate) fn band(
+    window: &Window,
+    x: &[f32],
+    entry: Option<&Entry<'_>>,
+    weight: Weight<'_>,
+    way: Way,
+    added: Added<'_>,
+    mode: Mode,
+    rows: Range<usize>,
+    out: &mut [f32],
+) {
+    with_scratch(|scratch| {
+        let Scratch { lines, floats, rounded, added: sum, .. } = scratch;
+        let (outputs, columns) = (window.outputs, window.out_width());
+        sum.clear();
+        sum.resize(outputs, 0.0);
+        for part in [added.bias, added.channels].into_iter().flatten() {
+            sum.iter_mut().zip(part).for_each(|(s, &v)| *s += v);
+        }
+        let residual = added.residual.map(|residual| &residual[rows.start * columns * outputs..][..out.len()]);
+        let mut write = |at: usize, col: usize, values: &[f32]| {
+            let start = at * outputs + col;
+            let (out, sum) = (&mut out[start..start + values.len()], &sum[col..col + values.len()]);
+            match residual {
+                Some(residual) => {
+                    let residual = &residual[start..start + values.len()];
+                    out.iter_mut().zip(values).zip(sum).zip(residual).for_each(|(((o, v), s), r)| *o = v + s + r);
+                }
+                None => out.iter_mut().zip(values).zip(sum).for_each(|((o, v), s)| *o = v + s),
+            }
+        };
+        if mode == Mode::Float {
+            let panels = weight.prepared.floats(weight.values, weight.extents, way);
+            let values: &[f32] = if entry.is_none() && window.is_plain() && window.kernel == 1 && window.stride == 1 {
+                &x[rows.start * columns * window.channels..]
+            } else {
+                lay_out(window, x, entry, &rows, lines, floats);
+                &floats.values
+            };
+            let (pitch, len) = (window.padded_width() * window.channels, window.kernel * window.channels);
+            for row in 0..rows.len() {
+                let product = Product {
+                    a: &values[row * window.stride * pitch..],
+                    a_row: window.stride * window.channels,
+                    a_run: pitch,
+                    a_step: 1,
+                    b: panels,
+                    b_panel: window.kernel * len * PANEL,
+                    b_run: len * PANEL,
+                    b_step: PANEL,
+                    runs: window.kernel,
+                    len,
+                    rows: columns,
+                    cols: outputs,
+                };
+                product.run(|place, col, values| write(row * columns + place, col, values));
+            }
+            return;
+        }
+        rounded.split = mode == Mode::Split;
+        rounded.tail = tail(window);
+        lay_out(window, x, entry, &rows, lines, rounded);
+        let high = weight.prepared.rounded(weight.values, weight.extents, way);
+        let low = rounded.split.then(|| weight.prepared.rest(weight.values, weight.extents));
+        let places = Places::new(window, rows.len());
+        let (row, run) = (window.stride * window.channels, window.padded_width() * window.channels);
+        let left = |values| Left { values, row, run };
+        with_tiles(|| {
+            vectorized(|| {
+                for panel in 0..outputs.div_ceil(BLOCK) {
+                    let cols = (outputs - panel * BLOCK).min(BLOCK);
+                    for pair in 0..places.tiles.div_ceil(2) {
+                        let starts = [2 * pair, 2 * pair + 1].map(|tile| places.start(tile.min(places.tiles - 1)) * window.channels);
+                        let mut block = [0.0_f32; BLOCK * BLOCK];
+                        multiply(&left(&rounded.high), starts, high, panel, &mut block, BLOCK);
+                        if let Some(low) = low {
+                            multiply(&left(&rounded.low), starts, high, panel, &mut block, BLOCK);
+                            multiply(&left(&rounded.high), starts, low, panel, &mut block, BLOCK);
+                        }
+                        for (m, values) in block.chunks_exact(BLOCK).enumerate() {
+                            if let Some(at) = places.place(2 * pair + m / 16, m % 16) {
+                                write(at, panel * BLOCK, &values[..cols]);
+                            }
+                        }
+                    }
+                }
+            });
+        });
+    });
+}
+
+/// Which output places the rows of a tile belong to.
+struct Places {
+    /// Output columns.
+    columns: usize,
+    /// From one output row to the next, in windows.
+    pitch: usize,
+    /// Distance between windows, in places.
+    stride: usize,
+    /// Tiles of 16 windows.
+    tiles: usize,
+    /// Windows in all.
+    count: usize,
+    /// Whether tiles lie within rows.
+    aligned: bool,
+}
+
+impl Places {
+    fn new(window: &Window, rows: usize) -> Self {
+        let (columns, stride, pitch) = (window.out_width(), window.stride, window.padded_width());
+        let aligned = columns.is_multiple_of(16);
+        let count = if aligned { rows * columns } else { (rows - 1) * pitch + columns };
+        Self { columns, pitch, stride, tiles: count.div_ceil(16), count, aligned }
+    }
+
+    /// The place with border at which the first window of a tile begins.
+    #[inline(always)]
+    fn start(&self, tile: usize) -> usize {
+        if self.aligned {
+            let (row, column) = (tile * 16 / self.columns, tile * 16 % self.columns);
+            (row * self.pitch + column) * self.stride
+        } else {
+            tile * 16 * self.stride
+        }
+    }
+
+    /// The output place of the window `m` of a tile, if it is one.
+    #[inline(always)]
+    fn place(&self, tile: usize, m: usize) -> Option<usize> {
+        let window = tile * 16 + m;
+        if window >= self.count {
+            return None;
+        }
+        if self.aligned {
+            return Some(window);
+        }
+        let (row, column) = (window / self.pitch, window % self.pitch);
+        (column < self.columns).then_some(row * self.columns + column)
+    }
+}
+
+/// A whole batch: `out: [batch, rows, columns, outputs]`. `entry(b)` and `added(b)` are those of picture `b`.
+#[allow(clippy::too_many_arguments)] // what a fused layer is made of
+pub(crate) fn forward<'a>(
+    window: &Window,
+    batch: usize,
+    x: &[f32],
+    entry: impl Fn(usize) -> Option<Entry<'a>> + Sync,
+    weight: Weight<'_>,
+    added: impl Fn(usize) -> Added<'a> + Sync,
+    mode: Mode,
+    out: &mut [f32],
+) {
+    if out.is_empty() {
+        return;
+    }
+    // Prepared here, so that no thread waits for another.
+    match mode {
+        Mode::Float => _ = weight.prepared.floats(weight.values, weight.extents, Way::Forward),
+        Mode::Split => _ = weight.prepared.rest(weight.values, weight.extents),
+        Mode::Rounded => {}
+    }
+    let (columns, height) = (window.out_width(), window.out_height());
+    let bands = ranges(height, batch, BAND);
+    let mut tasks = Vec::with_capacity(batch * bands.len());
+    for (b, mut rest) in out.chunks_exact_mut(window.out_len()).enumerate() {
+        for rows in &bands {
+            let (now, later) = rest.split_at_mut(rows.len() * columns * window.outputs);
+            tasks.push((b, rows.clone(), now));
+            rest = later;
+        }
+    }
+    super::parallel::each(tasks, |(b, rows, out)| {
+        let x = &x[b * window.in_len()..][..window.in_len()];
+        band(window, x, entry(b).as_ref(), weight, Way::Forward, added(b), mode, rows, out);
+    });
+}
+
+/// The gradient with respect to the enlarged and prepared input of one picture: `[rows, columns, channels]` of it.
+pub(crate) fn input_gradient(window: &Window, grad: &[f32], weight: Weight<'_>, mode: Mode, out: &mut [f32]) {
+    let back = window.transposed();
+    let rows = 0..back.out_height();
+    band(&back, grad, None, weight, Way::Back, Added::default(), mode, rows, out);
+}
+
+/// The sum of gradients of a weight, in the order in which they are computed.
+pub(crate) struct WeightSum {
+    values: Buffer,
+    window: Window,
+    mode: Mode,
+}
+
+impl WeightSum {
+    /// Rows of the sum, and its columns, in memory.
+    fn extents(window: &Window, mode: Mode) -> (usize, usize) {
+        let taps = window.kernel * window.kernel;
+        let columns = window.outputs.div_ceil(BLOCK) * BLOCK;
+        match mode {
+            Mode::Float => (taps * window.channels, columns),
+            _ => ((taps * window.channels.div_ceil(16)).div_ceil(2) * BLOCK, columns),
+        }
+    }
+
+    /// Zero.
+    pub fn new(window: &Window, mode: Mode) -> Self {
+        let mode = if mode == Mode::Split { Mode::Float } else { mode };
+        let (rows, columns) = Self::extents(window, mode);
+        Self { values: Buffer::zeros(rows * columns), window: *window, mode }
+    }
+
+    /// The same sum for pictures of another extent.
+    pub fn of(&mut self, window: &Window) -> &mut Self {
+        self.window = *window;
+        self
+    }
+
+    /// Adds that of one picture, given the gradient of its output.
+    pub fn add(&mut self, x: &[f32], entry: Option<&Entry<'_>>, grad: &[f32]) {
+        let Self { values: sums, window, mode } = self;
+        let (_, pitch) = Self::extents(window, *mode);
+        let all = 0..window.out_height();
+        let (outputs, channels) = (window.outputs, window.channels);
+        with_scratch(|scratch| {
+            let Scratch { lines, floats, planes, right, padded, .. } = scratch;
+            if *mode == Mode::Float {
+                lay_out(window, x, entry, &all, lines, floats);
+                let grad = if pitch == outputs {
+                    grad
+                } else {
+                    padded.clear();
+                    padded.resize(grad.len() / outputs * pitch, 0.0);
+                    padded.chunks_exact_mut(pitch).zip(grad.chunks_exact(outputs)).for_each(|(p, g)| p[..outputs].copy_from_slice(g));
+                    padded
+                };
+                let (line, len) = (window.padded_width() * channels, window.kernel * channels);
+                for ky in 0..window.kernel {
+                    let product = Product {
+                        a: &floats.values[ky * line..],
+                        a_row: 1,
+                        a_run: window.stride * line,
+                        a_step: window.stride * channels,
+                        b: grad,
+                        b_panel: PANEL,
+                        b_run: window.out_width() * pitch,
+                        b_step: pitch,
+                        runs: window.out_height(),
+                        len: window.out_width(),
+                        rows: len,
+                        cols: outputs,
+                    };
+                    product.run(|row, col, values| {
+                        let start = (ky * len + row) * pitch + col;
+                        sums[start..start + values.len()].iter_mut().zip(values).for_each(|(s, v)| *s += v);
+                    });
+                }
+                return;
+            }
+            planes.tail = 2 * BLOCK;
+            lay_out(window, x, entry, &all, lines, planes);
+            lay_out_gradient(window, grad, right);
+            let groups = channels.div_ceil(16);
+            let units = window.kernel * window.kernel * groups;
+            let start = |unit: usize| {
+                let (tap, group) = (unit.min(units - 1) / groups, unit.min(units - 1) % groups);
+                group * 16 * planes.plane + tap / window.kernel * window.padded_width() + tap % window.kernel
+            };
+            let left = Left { values: &planes.values, row: planes.plane, run: 0 };
+            with_tiles(|| {
+                for pair in 0..units.div_ceil(2) {
+                    let starts = [start(2 * pair), start(2 * pair + 1)];
+                    for panel in 0..outputs.div_ceil(BLOCK) {
+                        let block = &mut sums[pair * BLOCK * pitch + panel * BLOCK..][..(BLOCK - 1) * pitch + BLOCK];
+                        multiply(&left, starts, right, panel, block, pitch);
+                    }
+                }
+            });
+        });
+    }
+
+    /// The gradient `[outputs, channels, kernel, kernel]`, added to `out`.
+    pub fn add_to(&self, out: &mut [f32]) {
+        let Self { values, window, mode } = self;
+        let (_, pitch) = Self::extents(window, *mode);
+        let (channels, taps) = (window.channels, window.kernel * window.kernel);
+        let groups = channels.div_ceil(16);
+        for tap in 0..taps {
+            for c in 0..channels {
+                let row = match mode {
+                    Mode::Float => tap * channels + c,
+                    _ => (tap * groups + c / 16) * 16 + c % 16,
+                };
+                let sums = &values[row * pitch..][..window.outputs];
+                for (o, &sum) in sums.iter().enumerate() {
+                    out[(o * channels + c) * taps + tap] += sum;
+                }
+            }
+        }
+    }
+}
+
+/// Adds the sum over places of `grad: [places, outputs]` to `sums`.
+pub(crate) fn add_places(grad: &[f32], sums: &mut [f32]) {
+    vectorized(|| {
+        for row in grad.chunks_exact(sums.len()) {
+            sums.iter_mut().zip(row).for_each(|(s, &g)| *s += g);
+        }
+    });
+}
+
+/// Sums the gradient of a picture enlarged by repetition over the four copies of each place.
+pub(crate) fn fold(window: &Window, large: &[f32], small: &mut [f32]) {
+    let (width, channels) = (window.width, window.channels);
+    let row = 2 * width * channels;
+    vectorized(|| {
+        for (small, large) in small.chunks_exact_mut(width * channels).zip(large.chunks_exact(2 * row)) {
+            let (above, below) = large.split_at(row);
+            for (x, small) in small.chunks_exact_mut(channels).enumerate() {
+                let at = 2 * x * channels;
+                for (c, s) in small.iter_mut().enumerate() {
+                    *s = above[at + c] + above[at + channels + c] + below[at + c] + below[at + channels + c];
+                }
+            }
+        }
+    });
+}
