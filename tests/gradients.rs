@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use candle_core::{Device, Tensor};
-use diffuscope::compute::Precision;
-use diffuscope::compute::Tensor as _;
+use diffuscope::compute::candle::{self, CandleTensor};
+use diffuscope::compute::{DeviceKind, Differentiable, Precision, Tensor};
 use diffuscope::host::HostTensor;
+use diffuscope::model::ModelError;
 use diffuscope::model::clip::{ClipTextConfig, ClipTextModel};
 use diffuscope::model::params::Params;
 use diffuscope::model::tokenizer::{ClipTokenizer, train_bpe};
@@ -16,16 +16,21 @@ use diffuscope::train::budget::{Budget, RateSchedule};
 use diffuscope::train::clip::ClipObjective;
 use diffuscope::train::judge::JudgeObjective;
 use diffuscope::train::optimizer::{AdamW, AdamWConfig};
-use diffuscope::train::runner::{Evaluated, Loss, Objective, RunOptions, StopFlag, run};
-use diffuscope::train::unet::{Frozen, UnetObjective};
+use diffuscope::train::runner::{Objective, RunOptions, Share, StopFlag, run};
+use diffuscope::train::unet::{Frozen, UnetObjective, UnetPlan};
 use diffuscope::train::vae::VaeObjective;
-use diffuscope::train::vars::{VarStore, Weights};
+use diffuscope::train::vars::{Leaves, Variable, Weights, start};
 use diffuscope::train::{Result, TrainError, state};
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Duration;
 
-const DEVICE: Device = Device::Cpu;
+/// The tensors that are tested.
+type T = CandleTensor;
+type Device = <T as Tensor>::Device;
+
+fn device() -> Device {
+    candle::device(DeviceKind::Cpu).unwrap()
+}
 
 fn small_vae() -> AutoencoderKlConfig {
     AutoencoderKlConfig { block_out_channels: vec![8, 8, 8, 16], norm_num_groups: 4, ..AutoencoderKlConfig::littleworld() }
@@ -46,51 +51,50 @@ fn small_unet() -> UNet2DConditionConfig {
     }
 }
 
-fn vae_objective(precision: Precision) -> (VaeObjective, VarStore) {
-    VaeObjective::new(&small_vae(), 3, 4, &DEVICE, precision).unwrap()
+fn vae_objective(precision: Precision) -> (VaeObjective<T>, Vec<Variable>) {
+    VaeObjective::new(&small_vae(), 3, 4, &device(), precision).unwrap()
 }
 
-fn unet_objective(precision: Precision) -> (UnetObjective, VarStore) {
+fn unet_objective(precision: Precision) -> (UnetObjective<T>, Vec<Variable>) {
     let tokenizer = small_tokenizer();
     let text = ClipTextConfig { hidden_size: 16, intermediate_size: 32, ..ClipTextConfig::littleworld(tokenizer.vocab_size()) };
-    let store = Mutex::new(VarStore::new(1, &DEVICE));
-    let text = ClipTextModel::new(&text, &Params::root(&store)).unwrap();
-    let store = Mutex::new(VarStore::new(2, &DEVICE));
-    let vae = AutoencoderKl::new(&small_vae(), &Params::root(&store)).unwrap();
-    let latents = gaussian(5, Stream::Eval, [12, 4, 16, 16]);
+    let (text, _) = start(1, &device(), |p| ClipTextModel::new(&text, p)).unwrap();
+    let (vae, _) = start(2, &device(), |p| AutoencoderKl::new(&small_vae(), p)).unwrap();
+    let config = small_unet();
+    let latents = gaussian(5, Stream::Eval, [12, config.in_channels, config.sample_size, config.sample_size]);
     let frozen = Frozen { tokenizer, text, vae, latents, first_scene: 0 };
-    UnetObjective::new(&small_unet(), frozen, 3, 4, &DEVICE, precision, StopFlag::default()).unwrap()
+    let plan = UnetPlan { config, object_weights: [1.0, 2.0, 1.5], seed: 3, batch: 4, precision };
+    UnetObjective::new(plan, frozen, &device(), StopFlag::default()).unwrap()
 }
 
-/// Every variable of `store` gets a finite gradient that is not zero.
+/// Every one of `variables` gets a finite gradient that is not zero.
 ///
 /// Some layers start at zero by design, which blocks what lies before them until the first update; so all variables are moved a
 /// little first. The bias of attention keys adds the same to all scores of a query, which the softmax takes out again: its
 /// gradient is zero by mathematics, and rounding alone is left of it.
-fn every_variable_has_a_gradient<O: Objective>(objective: &O, store: VarStore) {
-    let vars = store.into_vars();
-    for (index, named) in vars.iter().enumerate() {
-        let noise = gaussian(index as u64, Stream::Init, named.var.dims());
-        let moved = named.var.as_tensor().to_host().unwrap().lincomb(1.0, &noise, 0.05);
-        named.var.set(&Tensor::from_host(&moved, &DEVICE).unwrap()).unwrap();
+fn every_variable_has_a_gradient<O: Objective>(objective: &O, mut variables: Vec<Variable>) {
+    for (index, variable) in variables.iter_mut().enumerate() {
+        let noise = gaussian(index as u64, Stream::Init, variable.values.shape());
+        variable.values = variable.values.lincomb(1.0, &noise, 0.05);
     }
-    let evaluated = objective.evaluate(objective.batch(0, 0).unwrap()).unwrap();
+    let leaves = Leaves::new(&variables, objective.device()).unwrap();
+    let model = leaves.build(|p| objective.build(p)).unwrap();
+    let shares = objective.shares(&leaves, &model, objective.batch(0, 0).unwrap()).unwrap();
+    assert!(shares.iter().all(|share| share.gradients.len() == variables.len()));
     let mut largest = 0.0_f64;
     let mut norms = Vec::new();
-    for named in &vars {
-        let norm: f64 = evaluated
-            .gradients
+    for (index, Variable { path, values }) in variables.iter().enumerate() {
+        let norm: f64 = shares
             .iter()
-            .map(|store| {
-                let gradient = store.get(named.var.as_tensor()).unwrap_or_else(|| panic!("{}: no gradient", named.path));
-                let gradient = gradient.to_host().unwrap();
-                assert_eq!(gradient.shape(), named.var.dims(), "{}", named.path);
-                assert!(gradient.is_finite(), "{}: not finite", named.path);
+            .map(|share| {
+                let gradient = share.gradients[index].clone().unwrap_or_else(|| panic!("{path}: no gradient"));
+                let gradient = HostTensor::new(values.shape(), gradient).unwrap_or_else(|error| panic!("{path}: {error}"));
+                assert!(gradient.is_finite(), "{path}: not finite");
                 gradient.norm()
             })
             .sum();
         largest = largest.max(norm);
-        norms.push((named.path.clone(), norm));
+        norms.push((path.clone(), norm));
     }
     assert!(norms.len() > 10 && largest > 0.0);
     for (path, norm) in norms {
@@ -102,32 +106,52 @@ fn every_variable_has_a_gradient<O: Objective>(objective: &O, store: VarStore) {
     }
 }
 
+/// Backward starts from the gradients that it is given, at a leaf too, and says where none arrives.
+fn gradients_are_carried_to_the_leaves<T: Differentiable>(device: &T::Device) {
+    let leaf = |values: [f32; 2]| T::variable(&HostTensor::new([1, 2], values.to_vec()).unwrap(), device).unwrap();
+    let (a, b, other) = (leaf([1.0, 2.0]), leaf([3.0, 5.0]), leaf([0.0, 0.0]));
+    let gradient = HostTensor::new([1, 2], vec![0.5, -1.0]).unwrap();
+    // <g, 3 a> + <g, b>, where what was cut off counts for nothing.
+    let tripled = a.scale(3.0).unwrap().add(&other.detached()).unwrap();
+    let found = T::backward(&[(&tripled, &gradient), (&b, &gradient)], &[&a, &b, &other]).unwrap();
+    assert_eq!(found, [Some(vec![1.5, -3.0]), Some(vec![0.5, -1.0]), None]);
+    let again = T::backward(&[(&b.scale(2.0).unwrap(), &gradient), (&b, &gradient)], &[&other, &b]).unwrap();
+    assert_eq!(again, [None, Some(vec![1.5, -3.0])]);
+    assert!(T::backward(&[(&a, &HostTensor::full([2, 1], 1.0))], &[&a]).is_err());
+    assert_eq!(T::backward(&[], &[&a]).unwrap(), [None]);
+}
+
+#[test]
+fn gradients_start_where_they_are_given() {
+    gradients_are_carried_to_the_leaves::<T>(&device());
+}
+
 #[test]
 fn vae_gradients() {
     for precision in [Precision::F32, Precision::Bf16] {
-        let (objective, store) = vae_objective(precision);
-        every_variable_has_a_gradient(&objective, store);
+        let (objective, variables) = vae_objective(precision);
+        every_variable_has_a_gradient(&objective, variables);
     }
 }
 
 #[test]
 fn unet_gradients() {
     for precision in [Precision::F32, Precision::Bf16] {
-        let (objective, store) = unet_objective(precision);
-        every_variable_has_a_gradient(&objective, store);
+        let (objective, variables) = unet_objective(precision);
+        every_variable_has_a_gradient(&objective, variables);
     }
 }
 
 #[test]
 fn clip_gradients() {
-    let (objective, store) = ClipObjective::new(small_tokenizer(), 3, 6, &DEVICE, Precision::F32).unwrap();
-    every_variable_has_a_gradient(&objective, store);
+    let (objective, variables) = ClipObjective::<T>::new(small_tokenizer(), 3, 6, &device(), Precision::F32).unwrap();
+    every_variable_has_a_gradient(&objective, variables);
 }
 
 #[test]
 fn judge_gradients() {
-    let (objective, store) = JudgeObjective::new(None, 3, 6, &DEVICE, Precision::F32).unwrap();
-    every_variable_has_a_gradient(&objective, store);
+    let (objective, variables) = JudgeObjective::<T>::new(None, 3, 6, &device(), Precision::F32).unwrap();
+    every_variable_has_a_gradient(&objective, variables);
 }
 
 const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.01, clip: 1.0, ema: 0.9 };
@@ -153,7 +177,17 @@ struct Killed<'a, O> {
 }
 
 impl<O: Objective> Objective for Killed<'_, O> {
+    type Tensor = O::Tensor;
+    type Model = O::Model;
     type Batch = O::Batch;
+
+    fn device(&self) -> &<O::Tensor as Tensor>::Device {
+        self.inner.device()
+    }
+
+    fn build(&self, p: &Params<'_, O::Tensor>) -> std::result::Result<O::Model, ModelError> {
+        self.inner.build(p)
+    }
 
     fn name(&self) -> &'static str {
         self.inner.name()
@@ -175,12 +209,12 @@ impl<O: Objective> Objective for Killed<'_, O> {
         if step >= self.at { Err(TrainError::Missing("killed".into())) } else { self.inner.batch(step, phase) }
     }
 
-    fn loss(&self, part: O::Batch) -> Result<Loss> {
-        self.inner.loss(part)
+    fn share(&self, leaves: &Leaves<O::Tensor>, model: &O::Model, part: O::Batch) -> Result<Share> {
+        self.inner.share(leaves, model, part)
     }
 
-    fn evaluate(&self, parts: Vec<O::Batch>) -> Result<Evaluated> {
-        self.inner.evaluate(parts)
+    fn shares(&self, leaves: &Leaves<O::Tensor>, model: &O::Model, parts: Vec<O::Batch>) -> Result<Vec<Share>> {
+        self.inner.shares(leaves, model, parts)
     }
 
     fn sheet(&self, _: &Weights) -> Result<Option<image::RgbImage>> {
@@ -197,12 +231,12 @@ fn rows(path: &Path) -> Vec<Vec<String>> {
 }
 
 /// `2 n` steps straight are, bit for bit, `n` steps, a kill, and `n` steps more.
-fn resumes_exactly<O: Objective>(make: impl Fn() -> (O, VarStore)) {
+fn resumes_exactly<O: Objective>(make: impl Fn() -> (O, Vec<Variable>)) {
     let (straight, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let n = 3;
     let train = |out: &Path, resume: bool, kill: Option<u64>| {
-        let (objective, store) = make();
-        let mut optimizer = AdamW::new(store.into_vars(), ADAMW).unwrap();
+        let (objective, variables) = make();
+        let mut optimizer = AdamW::new(variables, ADAMW);
         let objective = Killed { inner: &objective, at: kill.unwrap_or(u64::MAX) };
         run(&objective, &mut optimizer, &options(out, 2 * n, resume))
     };
@@ -215,7 +249,7 @@ fn resumes_exactly<O: Objective>(make: impl Fn() -> (O, VarStore)) {
 
     let (objective, _) = make();
     let file = |folder: &Path, end: &str| folder.join(format!("{}.{end}", objective.name()));
-    let load = |folder: &Path| -> Vec<(String, HostTensor)> { state::load(&file(folder, "state.safetensors"), &DEVICE).unwrap().0.list };
+    let load = |folder: &Path| -> Vec<(String, HostTensor)> { state::load(&file(folder, "state.safetensors")).unwrap().0.list };
     let (mut a, mut b) = (load(straight.path()), load(broken.path()));
     a.sort_by(|x, y| x.0.cmp(&y.0));
     b.sort_by(|x, y| x.0.cmp(&y.0));
@@ -240,15 +274,15 @@ fn unet_resumes_exactly() {
 
 #[test]
 fn clip_resumes_exactly() {
-    resumes_exactly(|| ClipObjective::new(small_tokenizer(), 3, 6, &DEVICE, Precision::Bf16).unwrap());
+    resumes_exactly(|| ClipObjective::<T>::new(small_tokenizer(), 3, 6, &device(), Precision::Bf16).unwrap());
 }
 
 #[test]
 fn another_run_is_not_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let train = |seed: u64| {
-        let (objective, store) = VaeObjective::new(&small_vae(), seed, 2, &DEVICE, Precision::F32).unwrap();
-        let mut optimizer = AdamW::new(store.into_vars(), ADAMW).unwrap();
+        let (objective, variables) = VaeObjective::<T>::new(&small_vae(), seed, 2, &device(), Precision::F32).unwrap();
+        let mut optimizer = AdamW::new(variables, ADAMW);
         let objective = Killed { inner: &objective, at: u64::MAX };
         run(&objective, &mut optimizer, &options(folder.path(), 1, true))
     };

@@ -2,7 +2,7 @@
 
 use super::interrupt::{self, Interrupted};
 use super::output;
-use crate::compute::candle;
+use super::tensors::OnCpu;
 use crate::diffusion::SchedulerConfig;
 use crate::measure::{Judge, Proportion, Sample};
 use crate::model::clip::{ClipTextConfig, ClipTextModel};
@@ -75,7 +75,7 @@ pub fn run(args: EvalArgs) -> anyhow::Result<()> {
     if let Some(scale) = args.guidance.iter().find(|scale| !scale.is_finite() || scale.abs() > 1e3) {
         bail!("a guidance scale of {scale} is not possible");
     }
-    let device = candle::device(crate::compute::DeviceKind::Cpu)?;
+    let device = ();
     let files = Files { folder: args.model };
     let text_config = ClipTextConfig::from_json(&files.read("text_encoder/config.json")?)?;
     let tokenizer = ClipTokenizer::from_files(
@@ -89,13 +89,16 @@ pub fn run(args: EvalArgs) -> anyhow::Result<()> {
     let schedule = scheduler.schedule()?;
     let (text_file, unet_file) = ("text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors");
     let (vae_file, image_file) = ("vae/diffusion_pytorch_model.safetensors", "image_encoder/model.safetensors");
-    let text =
-        || files.read(text_file).and_then(|bytes| Ok(build_from(text_file, &bytes, &device, |p| ClipTextModel::new(&text_config, p))?));
-    let unet = build_from(unet_file, &files.read(unet_file)?, &device, |p| UNet2DConditionModel::new(&unet_config, p))?;
-    let vae = build_from(vae_file, &files.read(vae_file)?, &device, |p| AutoencoderKl::new(&vae_config, p))?;
-    let judge = build_from("judge/model.safetensors", &files.read("judge/model.safetensors")?, &device, Judge::new)?;
+    let text = || {
+        files
+            .read(text_file)
+            .and_then(|bytes| Ok(build_from::<OnCpu, _>(text_file, &bytes, &device, |p| ClipTextModel::new(&text_config, p))?))
+    };
+    let unet = build_from::<OnCpu, _>(unet_file, &files.read(unet_file)?, &device, |p| UNet2DConditionModel::new(&unet_config, p))?;
+    let vae = build_from::<OnCpu, _>(vae_file, &files.read(vae_file)?, &device, |p| AutoencoderKl::new(&vae_config, p))?;
+    let judge = build_from::<OnCpu, _>("judge/model.safetensors", &files.read("judge/model.safetensors")?, &device, Judge::new)?;
     let pair_text = text()?;
-    let pair = build_from(image_file, &files.read(image_file)?, &device, |p| ClipPair::with_text(pair_text, p))?;
+    let pair = build_from::<OnCpu, _>(image_file, &files.read(image_file)?, &device, |p| ClipPair::with_text(pair_text, p))?;
 
     interrupt::listen();
     let stop = StopFlag::default();

@@ -10,6 +10,7 @@ mod offscreen;
 mod options;
 mod output;
 mod stage;
+mod tensors;
 mod train;
 mod world;
 

@@ -1,7 +1,7 @@
 //! `diffuscope train`: the models' trainer.
 
-use crate::compute::DeviceKind;
-use crate::compute::{Precision, candle, cpu};
+use super::tensors::{self, OnCpu, OnCuda};
+use crate::compute::{DeviceKind, Differentiable, Precision, Tensor, cpu};
 use crate::train::assemble::Folders;
 use crate::train::budget::{Budget, parse_duration};
 use crate::train::recipe::{self, Setup};
@@ -109,28 +109,48 @@ pub fn run(args: TrainArgs) -> anyhow::Result<()> {
         PrecisionArg::Bf16 if cpu::has_bf16_units() => Precision::Bf16,
         _ => Precision::F32,
     };
-    let setup = Setup {
-        folders: Folders { out: args.out },
-        budget,
-        resume: args.resume,
-        device: candle::device(args.device)?,
-        precision,
-        batch: args.batch.map(|batch| batch as usize),
-        learning_rate: args.lr,
-        scenes: args.scenes.map(|scenes| scenes as usize),
-        seed: args.seed,
-        progress: true,
-        stop,
-    };
-    let finished = match args.what {
-        What::Vae => recipe::train_vae(&setup)?,
-        What::Clip => recipe::train_clip(&setup)?,
-        What::Judge => recipe::train_judge(&setup)?,
-        What::Unet => recipe::train_unet(&setup)?,
-        What::All => recipe::train_all(&setup)?,
+    let job = Job { args, budget, precision, stop };
+    let finished = match job.args.device {
+        DeviceKind::Cpu => job.run::<OnCpu>(())?,
+        DeviceKind::Cuda => job.run::<OnCuda>(tensors::cuda()?)?,
     };
     if !finished {
         eprintln!("stopped and saved; add --resume to go on");
     }
     Ok(())
+}
+
+/// What is to be done, before it is known with which tensors.
+struct Job {
+    args: TrainArgs,
+    budget: Budget,
+    precision: Precision,
+    stop: StopFlag,
+}
+
+impl Job {
+    /// Trains on `device`; whether it was not stopped early.
+    fn run<T: Differentiable>(self, device: <T as Tensor>::Device) -> anyhow::Result<bool> {
+        let Self { args, budget, precision, stop } = self;
+        let setup = Setup::<T> {
+            folders: Folders { out: args.out },
+            budget,
+            resume: args.resume,
+            device,
+            precision,
+            batch: args.batch.map(|batch| batch as usize),
+            learning_rate: args.lr,
+            scenes: args.scenes.map(|scenes| scenes as usize),
+            seed: args.seed,
+            progress: true,
+            stop,
+        };
+        Ok(match args.what {
+            What::Vae => recipe::train_vae(&setup)?,
+            What::Clip => recipe::train_clip(&setup)?,
+            What::Judge => recipe::train_judge(&setup)?,
+            What::Unet => recipe::train_unet(&setup)?,
+            What::All => recipe::train_all(&setup)?,
+        })
+    }
 }

@@ -57,7 +57,7 @@ impl UNet2DConditionConfig {
             block_out_channels: vec![64, 128],
             down_attention: vec![false, true],
             up_attention: vec![true, false],
-            layers_per_block: vec![1, 1],
+            layers_per_block: vec![1, 2],
             heads: vec![4, 4],
             transformer_layers_per_block: vec![1, 1],
             cross_attention_dim: 128,

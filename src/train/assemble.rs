@@ -3,6 +3,7 @@
 use super::state::write_atomically;
 use super::vars::Weights;
 use super::{Result, TrainError};
+use crate::compute::Tensor;
 use crate::diffusion::PredictionType;
 use crate::model::ModelError;
 use crate::model::checkpoint::{Checkpoint, CheckpointSource, StoredType, save_safetensors};
@@ -11,7 +12,6 @@ use crate::model::params::Params;
 use crate::model::tokenizer::ClipTokenizer;
 use crate::model::unet::{UNet2DConditionConfig, UNet2DConditionModel};
 use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
-use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -148,7 +148,7 @@ impl Folders {
     ///
     /// # Errors
     /// When it is not there yet or broken.
-    pub fn load_vae(&self, device: &Device) -> Result<AutoencoderKl<Tensor>> {
+    pub fn load_vae<T: Tensor>(&self, device: &T::Device) -> Result<AutoencoderKl<T>> {
         let config = AutoencoderKlConfig::from_json(&read(&self.part("vae").join("config.json"), "train vae")?)?;
         load_weights(&self.part("vae").join(DIFFUSERS_WEIGHTS), "train vae", device, |p| AutoencoderKl::new(&config, p))
     }
@@ -157,7 +157,7 @@ impl Folders {
     ///
     /// # Errors
     /// When it is not there yet or broken.
-    pub fn load_text_encoder(&self, device: &Device) -> Result<ClipTextModel<Tensor>> {
+    pub fn load_text_encoder<T: Tensor>(&self, device: &T::Device) -> Result<ClipTextModel<T>> {
         let folder = self.part("text_encoder");
         let config = ClipTextConfig::from_json(&read(&folder.join("config.json"), "train clip")?)?;
         load_weights(&folder.join(WEIGHTS), "train clip", device, |p| ClipTextModel::new(&config, p))
@@ -167,7 +167,7 @@ impl Folders {
     ///
     /// # Errors
     /// When it is not there yet or broken.
-    pub fn load_unet(&self, device: &Device) -> Result<UNet2DConditionModel<Tensor>> {
+    pub fn load_unet<T: Tensor>(&self, device: &T::Device) -> Result<UNet2DConditionModel<T>> {
         let folder = self.part("unet");
         let config = UNet2DConditionConfig::from_json(&read(&folder.join("config.json"), "train unet")?)?;
         load_weights(&folder.join(DIFFUSERS_WEIGHTS), "train unet", device, |p| UNet2DConditionModel::new(&config, p))
@@ -195,11 +195,11 @@ pub fn save_weights(path: &Path, weights: &Weights) -> Result<()> {
 ///
 /// # Errors
 /// When the file is not there or does not fit.
-pub fn load_weights<M>(
+pub fn load_weights<T: Tensor, M>(
     path: &Path,
     made_by: &str,
-    device: &Device,
-    build: impl FnOnce(&Params<'_, Tensor>) -> std::result::Result<M, ModelError>,
+    device: &T::Device,
+    build: impl FnOnce(&Params<'_, T>) -> std::result::Result<M, ModelError>,
 ) -> Result<M> {
     build_from(&path.display().to_string(), &read(path, made_by)?, device, build)
 }
@@ -208,14 +208,14 @@ pub fn load_weights<M>(
 ///
 /// # Errors
 /// When it does not fit.
-pub fn build_from<M>(
+pub fn build_from<T: Tensor, M>(
     name: &str,
     bytes: &[u8],
-    device: &Device,
-    build: impl FnOnce(&Params<'_, Tensor>) -> std::result::Result<M, ModelError>,
+    device: &T::Device,
+    build: impl FnOnce(&Params<'_, T>) -> std::result::Result<M, ModelError>,
 ) -> Result<M> {
     let checkpoint = Checkpoint::from_bytes(name, bytes)?;
-    let source = Mutex::new(CheckpointSource::<Tensor>::new(&checkpoint, device.clone()));
+    let source = Mutex::new(CheckpointSource::<T>::new(&checkpoint, device.clone()));
     Ok(build(&Params::root(&source))?)
 }
 

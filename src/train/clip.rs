@@ -3,12 +3,11 @@
 use super::losses::{self, Contrast};
 use super::optimizer::AdamWConfig;
 use super::record::Part;
-use super::runner::{Evaluated, Loss, Objective, PARTS, at_once};
+use super::runner::{Objective, PARTS, Share, at_once};
 use super::scenes::{PicturePool, SIDE, below, divide, step_rng};
-use super::vars::{VarStore, Weights};
+use super::vars::{Leaves, Variable, Weights, start};
 use super::{HELD_OUT, Result, TrainError};
-use crate::compute::Tensor as _;
-use crate::compute::{Precision, with_precision};
+use crate::compute::{Differentiable, Precision, Tensor, with_precision};
 use crate::host::HostTensor;
 use crate::measure::{self, ImageEncoder, Retrieval, TextProjection};
 use crate::model::ModelError;
@@ -16,10 +15,8 @@ use crate::model::clip::{ClipTextConfig, ClipTextModel};
 use crate::model::params::{Init, Params};
 use crate::model::tokenizer::{ClipTokenizer, train_bpe};
 use crate::world::Scene;
-use candle_core::{Device, Tensor};
 use rand::Rng;
 use std::collections::HashMap;
-use std::sync::Mutex;
 
 /// AdamW as CLIP is trained.
 pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.98, eps: 1e-8, weight_decay: 0.05, clip: 1.0, ema: 0.99 };
@@ -39,21 +36,21 @@ pub fn learn_vocabulary() -> (String, String) {
 }
 
 /// The text encoder with what it is trained against.
-pub struct ClipPair {
+pub struct ClipPair<T: Tensor> {
     /// Tokens to hidden states.
-    pub text: ClipTextModel<Tensor>,
+    pub text: ClipTextModel<T>,
     /// Hidden states to features.
-    pub text_projection: TextProjection<Tensor>,
+    pub text_projection: TextProjection<T>,
     /// Pictures to features.
-    pub image: ImageEncoder<Tensor>,
+    pub image: ImageEncoder<T>,
 }
 
-impl ClipPair {
+impl<T: Tensor> ClipPair<T> {
     /// Weights under `text_encoder`, `text_projection` and `image_encoder`.
     ///
     /// # Errors
     /// When a weight is missing or has another shape.
-    pub fn new(config: &ClipTextConfig, p: &Params<'_, Tensor>) -> std::result::Result<Self, ModelError> {
+    pub fn new(config: &ClipTextConfig, p: &Params<'_, T>) -> std::result::Result<Self, ModelError> {
         Self::with_text(ClipTextModel::new(config, &p.pp("text_encoder"))?, p)
     }
 
@@ -61,7 +58,7 @@ impl ClipPair {
     ///
     /// # Errors
     /// When a weight is missing or has another shape.
-    pub fn with_text(text: ClipTextModel<Tensor>, p: &Params<'_, Tensor>) -> std::result::Result<Self, ModelError> {
+    pub fn with_text(text: ClipTextModel<T>, p: &Params<'_, T>) -> std::result::Result<Self, ModelError> {
         let text_projection = TextProjection::new(&p.pp("text_projection"), text.config().hidden_size)?;
         Ok(Self { text, text_projection, image: ImageEncoder::new(&p.pp("image_encoder"))? })
     }
@@ -71,23 +68,28 @@ impl ClipPair {
     ///
     /// # Errors
     /// When the encoder fails.
-    pub fn text_features(&self, ids: &[Vec<u32>], ends: &[usize]) -> Result<Tensor> {
+    pub fn text_features(&self, ids: &[Vec<u32>], ends: &[usize]) -> Result<T> {
         let length = ends.iter().max().map_or(1, |end| end + 1);
         let cut: Vec<u32> = ids.iter().flat_map(|ids| ids[..length].iter().copied()).collect();
         Ok(self.text_projection.forward(&self.text.forward(&cut, ids.len())?, ends)?)
     }
 }
 
+/// What is trained: the encoders and the scale of their comparison.
+pub struct ClipModel<T: Tensor> {
+    pair: ClipPair<T>,
+    /// The logarithm of the scale as a multiple of where it starts, `[1]`.
+    log_scale: T,
+}
+
 /// CLIP in training.
-pub struct ClipObjective {
-    pair: ClipPair,
-    log_scale: Tensor,
+pub struct ClipObjective<T: Tensor> {
     tokenizer: ClipTokenizer,
     pool: PicturePool,
     config: ClipTextConfig,
     seed: u64,
     batch: usize,
-    device: Device,
+    device: T::Device,
     precision: Precision,
 }
 
@@ -100,21 +102,23 @@ pub struct ClipBatch {
     groups: Vec<usize>,
 }
 
-impl ClipObjective {
-    /// Fresh networks and their variables.
+impl<T: Differentiable> ClipObjective<T> {
+    /// The training, and the variables at the start.
     ///
     /// # Errors
-    /// When they cannot be built.
-    pub fn new(tokenizer: ClipTokenizer, seed: u64, batch: usize, device: &Device, precision: Precision) -> Result<(Self, VarStore)> {
+    /// When the networks cannot be built.
+    pub fn new(
+        tokenizer: ClipTokenizer,
+        seed: u64,
+        batch: usize,
+        device: &T::Device,
+        precision: Precision,
+    ) -> Result<(Self, Vec<Variable>)> {
         let config = ClipTextConfig::littleworld(tokenizer.vocab_size());
-        let store = Mutex::new(VarStore::new(seed, device));
-        let root = Params::root(&store);
-        let pair = ClipPair::new(&config, &root)?;
-        // The variable is the logarithm of the scale as a multiple of where it starts.
-        let log_scale = root.get("log_scale", &[1], Init::Ones)?;
         let pool = PicturePool::new(0, SCENES, SIDE / 2);
-        let objective = Self { pair, log_scale, tokenizer, pool, config, seed, batch, device: device.clone(), precision };
-        Ok((objective, store.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)))
+        let objective = Self { tokenizer, pool, config, seed, batch, device: device.clone(), precision };
+        let (_, variables) = start(seed, device, |p| objective.build(p))?;
+        Ok((objective, variables))
     }
 
     /// The text encoder's configuration.
@@ -123,8 +127,18 @@ impl ClipObjective {
     }
 }
 
-impl Objective for ClipObjective {
+impl<T: Differentiable> Objective for ClipObjective<T> {
+    type Tensor = T;
+    type Model = ClipModel<T>;
     type Batch = ClipBatch;
+
+    fn device(&self) -> &T::Device {
+        &self.device
+    }
+
+    fn build(&self, p: &Params<'_, T>) -> std::result::Result<ClipModel<T>, ModelError> {
+        Ok(ClipModel { pair: ClipPair::new(&self.config, p)?, log_scale: p.get("log_scale", &[1], Init::Ones)? })
+    }
 
     fn name(&self) -> &'static str {
         "clip"
@@ -173,20 +187,20 @@ impl Objective for ClipObjective {
         Ok(pictures.into_iter().map(part).collect())
     }
 
-    fn loss(&self, part: ClipBatch) -> Result<Loss> {
-        let features = self.features(part)?;
-        let (objectives, parts) = self.contrast(std::slice::from_ref(&features))?;
-        let objective = objectives.into_iter().next().ok_or_else(|| TrainError::Missing("an empty batch".into()))?;
-        Ok(Loss { objective, parts, samples: features.groups.len() as u64 })
+    fn share(&self, leaves: &Leaves<T>, model: &ClipModel<T>, part: ClipBatch) -> Result<Share> {
+        let shares = self.shares(leaves, model, vec![part])?;
+        shares.into_iter().next().ok_or_else(|| TrainError::Missing("an empty batch".into()))
     }
 
     /// Every item is compared with every other one, so the parts meet between their forward and backward passes.
-    fn evaluate(&self, parts: Vec<ClipBatch>) -> Result<Evaluated> {
-        let features = at_once(parts, |part| self.features(part))?;
-        let (objectives, parts) = self.contrast(&features)?;
-        let gradients = at_once(objectives, |objective| Ok(objective.backward()?))?;
-        let samples = features.iter().map(|features| features.groups.len() as u64).sum();
-        Ok(Evaluated { parts: vec![parts], samples, gradients })
+    fn shares(&self, leaves: &Leaves<T>, model: &ClipModel<T>, parts: Vec<ClipBatch>) -> Result<Vec<Share>> {
+        let features = at_once::<T, _, _>(parts, |part| self.features(&model.pair, part))?;
+        let (slopes, parts) = contrast(&features, &model.log_scale.to_host()?)?;
+        at_once::<T, _, _>(features.into_iter().zip(slopes).collect(), |(features, slopes)| {
+            let Slopes { pictures, texts, log_scale } = slopes;
+            let outputs = [(&features.pictures, &pictures), (&features.texts, &texts), (&model.log_scale, &log_scale)];
+            with_precision(self.precision, || Share::of(leaves, &outputs, parts.clone(), features.groups.len() as u64))
+        })
     }
 }
 
@@ -195,60 +209,62 @@ fn zip3<A, B, C>(a: Vec<A>, b: Vec<B>, c: Vec<C>) -> Vec<(A, B, C)> {
 }
 
 /// What one part of a batch is turned into.
-struct Features {
-    pictures: Tensor,
-    texts: Tensor,
+struct Features<T> {
+    pictures: T,
+    texts: T,
     groups: Vec<usize>,
 }
 
-impl ClipObjective {
-    fn features(&self, part: ClipBatch) -> Result<Features> {
+/// Gradients with respect to the features of one part of a batch, and to the logarithm of the scale.
+struct Slopes {
+    pictures: HostTensor,
+    texts: HostTensor,
+    log_scale: HostTensor,
+}
+
+impl<T: Differentiable> ClipObjective<T> {
+    fn features(&self, pair: &ClipPair<T>, part: ClipBatch) -> Result<Features<T>> {
         with_precision(self.precision, || {
             let ClipBatch { pictures, ids, ends, groups } = part;
-            let pictures = self.pair.image.forward(&Tensor::from_host(&pictures, &self.device)?)?;
-            Ok(Features { pictures, texts: self.pair.text_features(&ids, &ends)?, groups })
+            let pictures = pair.image.forward(&T::from_host(&pictures, &self.device)?)?;
+            Ok(Features { pictures, texts: pair.text_features(&ids, &ends)?, groups })
         })
     }
+}
 
-    /// The contrast over all parts: an objective for each, and the loss. The optimizer takes the mean over the parts, so each
-    /// gradient counts as often as there are parts.
-    fn contrast(&self, features: &[Features]) -> Result<(Vec<Tensor>, Vec<Part>)> {
-        let host = |tensors: Vec<&Tensor>| -> Result<HostTensor> {
-            let parts = tensors.into_iter().map(|tensor| Ok(tensor.to_host()?)).collect::<Result<Vec<_>>>()?;
-            Ok(HostTensor::cat_outer(&parts.iter().collect::<Vec<_>>()))
+/// The contrast over all parts: the gradients of each, and the loss. The optimizer takes the mean over the parts, so each
+/// gradient counts as often as there are parts.
+fn contrast<T: Tensor>(features: &[Features<T>], multiple: &HostTensor) -> Result<(Vec<Slopes>, Vec<Part>)> {
+    let host = |tensors: Vec<&T>| -> Result<HostTensor> {
+        let parts = tensors.into_iter().map(|tensor| Ok(tensor.to_host()?)).collect::<Result<Vec<_>>>()?;
+        Ok(HostTensor::cat_outer(&parts.iter().collect::<Vec<_>>()))
+    };
+    let pictures = host(features.iter().map(|features| &features.pictures).collect())?;
+    let texts = host(features.iter().map(|features| &features.texts).collect())?;
+    let groups: Vec<usize> = features.iter().flat_map(|features| features.groups.iter().copied()).collect();
+    let multiple = multiple.data().first().copied().map_or(1.0, f64::from);
+    let log_scale = (LOG_SCALE[0] * multiple).min(LOG_SCALE[1]);
+    let Contrast { loss, top1, gradients: [by_pictures, by_texts, by_scale] } = losses::contrast(&pictures, &texts, &groups, log_scale);
+    let count = features.len() as f32;
+    let by_multiple = by_scale.map(|slope| (f64::from(slope) * LOG_SCALE[0]) as f32);
+    let mut start = 0;
+    let slopes = features.iter().map(|features| {
+        let rows = start..start + features.groups.len();
+        start = rows.end;
+        let slice = |gradient: &HostTensor| {
+            let rows: Vec<HostTensor> = rows.clone().map(|row| gradient.outer(row).map(|v| v * count)).collect();
+            HostTensor::cat_outer(&rows.iter().collect::<Vec<_>>())
         };
-        let pictures = host(features.iter().map(|features| &features.pictures).collect())?;
-        let texts = host(features.iter().map(|features| &features.texts).collect())?;
-        let groups: Vec<usize> = features.iter().flat_map(|features| features.groups.iter().copied()).collect();
-        let multiple = self.log_scale.to_host()?.data().first().copied().map_or(1.0, f64::from);
-        let log_scale = (LOG_SCALE[0] * multiple).min(LOG_SCALE[1]);
-        let Contrast { loss, top1, gradients: [by_pictures, by_texts, by_scale] } = losses::contrast(&pictures, &texts, &groups, log_scale);
-        let count = features.len() as f32;
-        let by_multiple = by_scale.map(|slope| (f64::from(slope) * LOG_SCALE[0]) as f32);
-        let mut start = 0;
-        let objectives = features
-            .iter()
-            .map(|features| {
-                let rows = features.groups.len();
-                let slice = |gradient: &HostTensor| {
-                    let rows: Vec<HostTensor> = (start..start + rows).map(|row| gradient.outer(row).map(|v| v * count)).collect();
-                    HostTensor::cat_outer(&rows.iter().collect::<Vec<_>>())
-                };
-                let (by_pictures, by_texts) = (slice(&by_pictures), slice(&by_texts));
-                start += rows;
-                let towards = (losses::objective(&features.pictures, &by_pictures)? + losses::objective(&features.texts, &by_texts)?)?;
-                Ok((towards + losses::objective(&self.log_scale, &by_multiple)?)?)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok((objectives, [loss, top1, log_scale.exp()].map(Part::one).to_vec()))
-    }
+        Slopes { pictures: slice(&by_pictures), texts: slice(&by_texts), log_scale: by_multiple.clone() }
+    });
+    Ok((slopes.collect(), [loss, top1, log_scale.exp()].map(Part::one).to_vec()))
 }
 
 /// Retrieval in one batch of `count` held-out scenes with their full captions; items with equal captions count as right.
 ///
 /// # Errors
 /// When a network fails.
-pub fn retrieval(pair: &ClipPair, tokenizer: &ClipTokenizer, count: usize, device: &Device) -> Result<Retrieval> {
+pub fn retrieval<T: Tensor>(pair: &ClipPair<T>, tokenizer: &ClipTokenizer, count: usize, device: &T::Device) -> Result<Retrieval> {
     let pool = PicturePool::new(HELD_OUT, count, SIDE / 2);
     let captions: Vec<String> = (0..count).map(|index| pool.scene(index).full_caption()).collect();
     let encodings: Vec<_> = captions.iter().map(|caption| tokenizer.encode(caption)).collect();
@@ -258,7 +274,7 @@ pub fn retrieval(pair: &ClipPair, tokenizer: &ClipTokenizer, count: usize, devic
         let (ids, ends): (Vec<_>, Vec<_>) = encodings[range.clone()].iter().map(|encoding| (encoding.ids.clone(), encoding.end)).unzip();
         texts.push(pair.text_features(&ids, &ends)?.to_host()?);
         let batch = pool.batch(&range.collect::<Vec<_>>());
-        pictures.push(pair.image.forward(&Tensor::from_host(&batch, device)?)?.to_host()?);
+        pictures.push(pair.image.forward(&T::from_host(&batch, device)?)?.to_host()?);
     }
     let joined = |parts: &[HostTensor]| HostTensor::cat_outer(&parts.iter().collect::<Vec<_>>());
     Ok(measure::retrieve(&joined(&pictures), &joined(&texts), &captions)?)
@@ -267,5 +283,5 @@ pub fn retrieval(pair: &ClipPair, tokenizer: &ClipTokenizer, count: usize, devic
 /// The text encoder alone, and everything else.
 pub fn split(weights: &Weights) -> (Weights, Weights) {
     let rest: Vec<_> = weights.list.iter().filter(|(path, _)| !path.starts_with("text_encoder.")).cloned().collect();
-    (weights.below("text_encoder"), weights.with_list(rest))
+    (weights.below("text_encoder"), Weights::new(rest))
 }

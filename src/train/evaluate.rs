@@ -11,12 +11,11 @@ use super::sampling::Painter;
 use super::scenes::SIDE;
 use super::vae::{Fidelity, fidelity};
 use super::{HELD_OUT, Result, sheet};
-use crate::compute::Tensor as _;
+use crate::compute::Tensor;
 use crate::host::HostTensor;
 use crate::measure::{Judge, Proportion, Retrieval, Sample, Verdict, halve, mean_pairwise_distance, saturation, score};
 use crate::noise::{self, Stream};
 use crate::world::{Facts, Relation, Scene, SceneSpec, render_rgb};
-use candle_core::{Device, Tensor};
 
 /// Pictures drawn at a time.
 const BATCH: usize = 32;
@@ -28,15 +27,15 @@ const FIRST_CAPTION: u64 = HELD_OUT + 100_000;
 const DIVERSITY: (usize, usize) = (8, 8);
 
 /// Everything that is measured.
-pub struct Subject<'a> {
+pub struct Subject<'a, T: Tensor> {
     /// What draws.
-    pub painter: Painter<'a>,
+    pub painter: Painter<'a, T>,
     /// Retrieval's two encoders.
-    pub pair: &'a ClipPair,
+    pub pair: &'a ClipPair<T>,
     /// What judges.
-    pub judge: &'a Judge<Tensor>,
+    pub judge: &'a Judge<T>,
     /// Where to compute.
-    pub device: &'a Device,
+    pub device: &'a T::Device,
     /// Ends the measuring early.
     pub stop: StopFlag,
 }
@@ -143,7 +142,7 @@ fn tasks(count: usize, objects: usize) -> Vec<Task> {
         .collect()
 }
 
-impl Subject<'_> {
+impl<T: Tensor> Subject<'_, T> {
     /// Measures; `progress(done, total)` counts pictures. `None` when it was stopped.
     ///
     /// # Errors
@@ -172,7 +171,7 @@ impl Subject<'_> {
             let rendered: Vec<HostTensor> = tasks.iter().map(|task| render_rgb(&task.scene, SIDE).map(|v| 2.0 * v - 1.0)).collect();
             let pictures = stack(&rendered);
             self.judge(&pictures, tasks, &mut real)?;
-            let (mean, _) = self.painter.vae.encode(&Tensor::from_host(&pictures, self.device)?)?;
+            let (mean, _) = self.painter.vae.encode(&T::from_host(&pictures, self.device)?)?;
             let decoded = self.painter.vae.decode(&mean)?.to_host()?;
             self.judge(&decoded, tasks, &mut reconstructed)?;
             step(2 * tasks.len());
@@ -209,7 +208,7 @@ impl Subject<'_> {
         let shape = [1, config.in_channels, config.sample_size, config.sample_size];
         let each = prompts.len().div_ceil(rayon::current_num_threads().max(1)).max(1);
         let shares: Vec<(u64, &[&str])> = (first..).step_by(each).zip(prompts.chunks(each)).collect();
-        let drawn = at_once(shares, |(first, prompts)| {
+        let drawn = at_once::<T, _, _>(shares, |(first, prompts)| {
             let noise: Vec<HostTensor> = (0..prompts.len() as u64).map(|at| noise::gaussian(first + at, Stream::Eval, shape)).collect();
             let start = HostTensor::cat_outer(&noise.iter().collect::<Vec<_>>());
             let latents = self.painter.latents(prompts, &start, steps, scale)?;
@@ -236,7 +235,7 @@ impl Subject<'_> {
     /// The judge's logits and features.
     fn read(&self, pictures: &HostTensor) -> Result<(HostTensor, HostTensor)> {
         let small = halve(&pictures.map(|v| v.clamp(-1.0, 1.0)));
-        let output = self.judge.forward(&Tensor::from_host(&small, self.device)?)?;
+        let output = self.judge.forward(&T::from_host(&small, self.device)?)?;
         Ok((output.logits.to_host()?, output.features.to_host()?))
     }
 

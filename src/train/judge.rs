@@ -4,21 +4,19 @@
 use super::losses;
 use super::optimizer::AdamWConfig;
 use super::record::Part;
-use super::runner::{Loss, Objective, PARTS};
+use super::runner::{Objective, PARTS, Share};
 use super::scenes::{PicturePool, SIDE, below, divide, step_rng, unit};
-use super::vars::VarStore;
+use super::vars::{Leaves, Variable, start};
 use super::{HELD_OUT, Result};
-use crate::compute::Tensor as _;
-use crate::compute::{Precision, with_precision};
+use crate::compute::{Differentiable, Precision, Tensor, with_precision};
 use crate::host::HostTensor;
 use crate::measure::{Head, Judge, LOGITS, Proportion, Verdict, halve, score};
+use crate::model::ModelError;
 use crate::model::params::Params;
 use crate::model::vae::AutoencoderKl;
 use crate::noise::{self, Stream};
 use crate::world::Scene;
-use candle_core::{Device, Tensor};
 use rand_distr::{Distribution, StandardNormal};
-use std::sync::Mutex;
 
 /// AdamW as the judge is trained.
 pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.02, clip: 1.0, ema: 0.995 };
@@ -34,14 +32,13 @@ const TIE: f32 = 0.15;
 const HALF: usize = SIDE / 2;
 
 /// The judge in training.
-pub struct JudgeObjective {
-    judge: Judge<Tensor>,
+pub struct JudgeObjective<T: Tensor> {
     pool: PicturePool,
     /// Reconstructions of the pool's first scenes, `[RECONSTRUCTED, 3, 64, 64]` in -1..1, where there is an autoencoder.
     reconstructed: Option<HostTensor>,
     seed: u64,
     batch: usize,
-    device: Device,
+    device: T::Device,
     precision: Precision,
 }
 
@@ -105,40 +102,39 @@ pub struct JudgeBatch {
     answers: Vec<Answers>,
 }
 
-impl JudgeObjective {
-    /// A fresh judge and its variables. With `vae`, some of its pictures went through the autoencoder.
+impl<T: Differentiable> JudgeObjective<T> {
+    /// The training of a judge, and its variables at the start. With `vae`, some of its pictures went through the autoencoder.
     ///
     /// # Errors
     /// When it cannot be built.
     pub fn new(
-        vae: Option<&AutoencoderKl<Tensor>>,
+        vae: Option<&AutoencoderKl<T>>,
         seed: u64,
         batch: usize,
-        device: &Device,
+        device: &T::Device,
         precision: Precision,
-    ) -> Result<(Self, VarStore)> {
-        let store = Mutex::new(VarStore::new(seed ^ 0x6a75_6467, device));
-        let judge = Judge::new(&Params::root(&store))?;
+    ) -> Result<(Self, Vec<Variable>)> {
         let reconstructed = vae.map(|vae| with_precision(precision, || reconstruct(vae, seed, device))).transpose()?;
         let pool = PicturePool::new(FIRST_SCENE, SCENES, HALF);
-        let objective = Self { judge, pool, reconstructed, seed, batch, device: device.clone(), precision };
-        Ok((objective, store.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)))
+        let objective = Self { pool, reconstructed, seed, batch, device: device.clone(), precision };
+        let (_, variables) = start(seed ^ 0x6a75_6467, device, |p| objective.build(p))?;
+        Ok((objective, variables))
     }
 }
 
 /// What the autoencoder makes of the first scenes, from latents with a little noise.
-fn reconstruct(vae: &AutoencoderKl<Tensor>, seed: u64, device: &Device) -> Result<HostTensor> {
+fn reconstruct<T: Tensor>(vae: &AutoencoderKl<T>, seed: u64, device: &T::Device) -> Result<HostTensor> {
     let pool = PicturePool::new(FIRST_SCENE, RECONSTRUCTED, SIDE);
     let mut rng = noise::rng(seed, Stream::Train);
     let parts = (0..RECONSTRUCTED)
         .step_by(16)
         .map(|start| {
             let indices: Vec<usize> = (start..RECONSTRUCTED.min(start + 16)).collect();
-            let (mean, _) = vae.encode(&Tensor::from_host(&pool.batch(&indices), device)?)?;
+            let (mean, _) = vae.encode(&T::from_host(&pool.batch(&indices), device)?)?;
             let mean = mean.to_host()?;
             let strength = 0.15 / vae.config().scaling_factor * unit(&mut rng);
             let latents = mean.lincomb(1.0, &noise::gaussian_from(&mut rng, mean.shape()), strength);
-            let output = vae.decode(&Tensor::from_host(&latents, device)?)?.to_host()?;
+            let output = vae.decode(&T::from_host(&latents, device)?)?.to_host()?;
             Ok(halve(&output.map(|v| v.clamp(-1.0, 1.0))))
         })
         .collect::<Result<Vec<_>>>()?;
@@ -163,8 +159,18 @@ fn blur(picture: &mut [f32], s: f32) {
     }
 }
 
-impl Objective for JudgeObjective {
+impl<T: Differentiable> Objective for JudgeObjective<T> {
+    type Tensor = T;
+    type Model = Judge<T>;
     type Batch = JudgeBatch;
+
+    fn device(&self) -> &T::Device {
+        &self.device
+    }
+
+    fn build(&self, p: &Params<'_, T>) -> std::result::Result<Judge<T>, ModelError> {
+        Judge::new(p)
+    }
 
     fn name(&self) -> &'static str {
         "judge"
@@ -212,10 +218,10 @@ impl Objective for JudgeObjective {
         Ok(parts.map(|pictures| JudgeBatch { answers: answers.by_ref().take(pictures.shape()[0]).collect(), pictures }).collect())
     }
 
-    fn loss(&self, batch: JudgeBatch) -> Result<Loss> {
+    fn share(&self, leaves: &Leaves<T>, judge: &Judge<T>, part: JudgeBatch) -> Result<Share> {
         with_precision(self.precision, || {
-            let JudgeBatch { pictures, answers } = batch;
-            let output = self.judge.forward(&Tensor::from_host(&pictures, &self.device)?)?;
+            let JudgeBatch { pictures, answers } = part;
+            let output = judge.forward(&T::from_host(&pictures, &self.device)?)?;
             let logits = output.logits.to_host()?;
             let mut gradient = vec![0.0; logits.len()];
             let share = 1.0 / answers.len() as f32;
@@ -224,11 +230,9 @@ impl Objective for JudgeObjective {
                 loss += answers.cross_entropy(row, share, gradient) / f64::from(1.0 / share);
             }
             let right = Verdict::read(&logits).iter().zip(&answers).filter(|(verdict, answers)| all_right(verdict, answers)).count();
-            let mut gradient = gradient.into_iter();
-            let gradient = HostTensor::from_fn(logits.shape(), |_| gradient.next().unwrap_or_default());
-            let objective = losses::objective(&output.logits, &gradient)?;
+            let gradient = losses::tensor(logits.shape(), gradient);
             let parts = [loss, right as f64 / answers.len() as f64].map(Part::one).to_vec();
-            Ok(Loss { objective, parts, samples: answers.len() as u64 })
+            Share::of(leaves, &[(&output.logits, &gradient)], parts, answers.len() as u64)
         })
     }
 }
@@ -257,13 +261,13 @@ pub struct Accuracy {
 ///
 /// # Errors
 /// When it fails.
-pub fn accuracy(judge: &Judge<Tensor>, count: usize, device: &Device) -> Result<Accuracy> {
+pub fn accuracy<T: Tensor>(judge: &Judge<T>, count: usize, device: &T::Device) -> Result<Accuracy> {
     let pool = PicturePool::new(HELD_OUT, count, HALF);
     let mut accuracy =
         Accuracy { kind: Proportion::default(), color: Proportion::default(), one: Proportion::default(), two: Proportion::default() };
     for start in (0..count).step_by(64) {
         let indices: Vec<usize> = (start..count.min(start + 64)).collect();
-        let logits = judge.forward(&Tensor::from_host(&pool.batch(&indices), device)?)?.logits.to_host()?;
+        let logits = judge.forward(&T::from_host(&pool.batch(&indices), device)?)?.logits.to_host()?;
         for (verdict, &index) in Verdict::read(&logits).iter().zip(&indices) {
             let facts = pool.scene(index).full_caption_with_facts().facts;
             let score = score(verdict, &facts);

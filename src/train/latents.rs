@@ -4,11 +4,9 @@ use super::runner::StopFlag;
 use super::scenes::{PicturePool, SIDE};
 use super::state::{load_tensors, save_tensors};
 use super::{Result, TrainError};
-use crate::compute::Tensor as _;
-use crate::compute::{Precision, with_precision};
+use crate::compute::{Precision, Tensor, with_precision};
 use crate::host::HostTensor;
 use crate::model::vae::AutoencoderKl;
-use candle_core::{Device, Tensor};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -27,12 +25,12 @@ fn mark(first: &HostTensor) -> String {
 ///
 /// # Errors
 /// When the encoder fails or the file cannot be written.
-pub fn encode_scenes(
-    vae: &AutoencoderKl<Tensor>,
+pub fn encode_scenes<T: Tensor>(
+    vae: &AutoencoderKl<T>,
     first_scene: u64,
     count: usize,
     path: &Path,
-    device: &Device,
+    device: &T::Device,
     stop: &StopFlag,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Option<HostTensor>> {
@@ -40,7 +38,7 @@ pub fn encode_scenes(
     let mut part = |start: usize| -> Result<HostTensor> {
         // A pool of its own for each batch, so that the pictures are not kept.
         let pool = PicturePool::new(first_scene + start as u64, BATCH.min(count - start), SIDE);
-        let pictures = Tensor::from_host(&pool.batch(&(0..pool.len()).collect::<Vec<_>>()), device)?;
+        let pictures = T::from_host(&pool.batch(&(0..pool.len()).collect::<Vec<_>>()), device)?;
         let (mean, _) = with_precision(Precision::F32, || vae.encode(&pictures))?;
         progress(start + pool.len(), count);
         Ok(mean.to_host()?.map(|v| v * scale))
@@ -49,7 +47,7 @@ pub fn encode_scenes(
     let key = format!("scenes {first_scene} to {}, marked {}", first_scene + count as u64, mark(&first));
     if path.exists() {
         // A file that cannot be read is one that is made again.
-        if let Ok((found, metadata)) = load_tensors(path, device)
+        if let Ok((found, metadata)) = load_tensors(path)
             && metadata.get("key") == Some(&key)
             && let Some(latents) = found.get("latents")
         {

@@ -1,23 +1,11 @@
 //! Losses with their gradients, over plain slices on the host.
 //!
-//! candle's elementwise operations make a pass over memory each; a loss is a dozen of them. So each loss here returns its value
-//! and its gradient with respect to the network's output in one parallel pass, and [`objective`] hands the gradient to candle:
-//! the scalar `sum(output * gradient)` has exactly that gradient.
+//! Written in tensor operations a loss would be a dozen passes over memory. So each loss here returns its value and its
+//! gradient with respect to the network's output in one parallel pass, and [`crate::compute::Differentiable::backward`] starts
+//! from that gradient.
 
-use super::Result;
-use crate::compute::Tensor as _;
 use crate::host::HostTensor;
-use candle_core::Tensor;
 use rayon::prelude::*;
-
-/// A scalar whose gradient with respect to `output` is `gradient`.
-///
-/// # Errors
-/// When the shapes differ.
-pub fn objective(output: &Tensor, gradient: &HostTensor) -> Result<Tensor> {
-    let gradient = Tensor::from_host(gradient, output.device())?;
-    Ok(output.contiguous()?.mul(&gradient)?.sum_all()?)
-}
 
 /// The reconstruction loss `L1 + 2 MSE + L1 of the differences between neighbours / 2`, in means.
 #[derive(Debug, Clone)]
@@ -271,7 +259,7 @@ fn unnormalize(unit: &[f32], norms: &[f64], others: &[f32], width: usize, slope:
         .collect()
 }
 
-fn tensor(shape: &[usize], values: Vec<f32>) -> HostTensor {
+pub(super) fn tensor(shape: &[usize], values: Vec<f32>) -> HostTensor {
     match HostTensor::new(shape, values) {
         Ok(tensor) => tensor,
         Err(error) => unreachable!("{error}"),
@@ -347,13 +335,5 @@ mod tests {
         let mut gradient = [0.0; 6];
         cross_entropy(logits.data(), 2, 0.7, &mut gradient);
         check(&logits, &tensor(&[6], gradient.to_vec()), 1, |x| 0.7 * cross_entropy(x.data(), 2, 0.0, &mut [0.0; 6]));
-    }
-
-    #[test]
-    fn the_objective_carries_the_gradient() {
-        let var = candle_core::Var::new(&[[1.0_f32, 2.0, 3.0]], &candle_core::Device::Cpu).unwrap();
-        let gradient = tensor(&[1, 3], vec![0.5, -1.0, 0.25]);
-        let loss = objective(var.as_tensor(), &gradient).unwrap();
-        assert_eq!(loss.backward().unwrap().get(var.as_tensor()).unwrap().to_host().unwrap(), gradient);
     }
 }

@@ -2,9 +2,14 @@
 //!
 //! One loop ([`runner`]) trains every network. What differs is an [`runner::Objective`]: it makes the data of a step, which is
 //! a pure function of the seed and the step, and turns it into a loss. Losses are computed on the host together with their
-//! gradient ([`losses`]), so candle's autograd only walks through the network itself.
+//! gradient ([`losses`]), so the tensors' gradients only walk through the network itself.
+//!
+//! Everything is generic over the tensors: whichever are [`crate::compute::Differentiable`] can be trained with. The weights
+//! live on the host, where the optimizer changes them; each step makes leaves of them ([`vars::Leaves`]) and builds the network
+//! on these.
 
 pub mod assemble;
+pub mod bench;
 pub mod budget;
 pub mod clip;
 pub mod evaluate;
@@ -34,9 +39,6 @@ pub enum TrainError {
     /// A model could not be built or run.
     #[error(transparent)]
     Model(#[from] crate::model::ModelError),
-    /// The tensor library failed.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
     /// A measurement failed.
     #[error(transparent)]
     Measure(#[from] crate::measure::MeasureError),

@@ -4,20 +4,20 @@ use super::assemble::{Folders, save_weights, write_json};
 use super::budget::{Budget, RateSchedule};
 use super::optimizer::{AdamW, AdamWConfig};
 use super::runner::{self, Objective, Outcome, RunOptions, StopFlag};
-use super::unet::{Frozen, UnetObjective};
-use super::vars::VarStore;
+use super::unet::{Frozen, UnetObjective, UnetPlan};
+use super::vars::Variable;
 use super::{Result, TrainError, clip, judge, latents, unet, vae};
-use crate::compute::Precision;
+use crate::compute::{Differentiable, Precision, Tensor};
 use crate::measure::{Judge, Proportion};
 use crate::model::unet::UNet2DConditionConfig;
 use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
-use candle_core::Device;
+use crate::world::MAX_OBJECTS;
 use serde_json::json;
 use std::time::Duration;
 
 /// How a training command was called.
 #[derive(Debug, Clone)]
-pub struct Setup {
+pub struct Setup<T: Tensor> {
     /// Where everything goes.
     pub folders: Folders,
     /// For how long.
@@ -25,7 +25,7 @@ pub struct Setup {
     /// Whether to go on from a checkpoint.
     pub resume: bool,
     /// Where to compute.
-    pub device: Device,
+    pub device: T::Device,
     /// Of matrix products.
     pub precision: Precision,
     /// Samples a step; the recipe's by default.
@@ -45,7 +45,7 @@ pub struct Setup {
 /// Time between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(120);
 
-impl Setup {
+impl<T: Differentiable> Setup<T> {
     fn options(&self, rate: RateSchedule, sheet_every: Duration) -> RunOptions {
         RunOptions {
             out: self.folders.out.clone(),
@@ -60,8 +60,8 @@ impl Setup {
         }
     }
 
-    fn train<O: Objective>(&self, objective: &O, store: VarStore, adamw: AdamWConfig, options: &RunOptions) -> Result<Outcome> {
-        let mut optimizer = AdamW::new(store.into_vars(), adamw)?;
+    fn train<O: Objective>(&self, objective: &O, variables: Vec<Variable>, adamw: AdamWConfig, options: &RunOptions) -> Result<Outcome> {
+        let mut optimizer = AdamW::new(variables, adamw);
         self.say(&format!("{}: {:.2} M parameters", objective.name(), optimizer.count() as f64 / 1e6));
         runner::run(objective, &mut optimizer, options)
     }
@@ -89,16 +89,16 @@ const HELD_OUT_PICTURES: usize = 256;
 ///
 /// # Errors
 /// When training fails.
-pub fn train_vae(setup: &Setup) -> Result<bool> {
+pub fn train_vae<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     let config = AutoencoderKlConfig::littleworld();
     let batch = setup.batch.unwrap_or(16);
-    let (objective, store) = vae::VaeObjective::new(&config, setup.seed, batch, &setup.device, setup.precision)?;
+    let (objective, variables) = vae::VaeObjective::<T>::new(&config, setup.seed, batch, &setup.device, setup.precision)?;
     let rate = RateSchedule { peak: 1.5e-3, warmup_steps: 100, decay_from: 0.6, floor: 0.02 };
-    let outcome = setup.train(&objective, store, vae::ADAMW, &setup.options(rate, Duration::from_secs(180)))?;
+    let outcome = setup.train(&objective, variables, vae::ADAMW, &setup.options(rate, Duration::from_secs(180)))?;
     if !outcome.finished {
         return Ok(false);
     }
-    let model = outcome.ema.build(|p| AutoencoderKl::new(&config, p))?;
+    let model = outcome.ema.build::<T, _>(&setup.device, |p| AutoencoderKl::new(&config, p))?;
     let fidelity = vae::fidelity(&model, HELD_OUT_PICTURES, &setup.device)?;
     let scaling_factor = 1.0 / fidelity.latent_deviation;
     setup.folders.save_vae(&AutoencoderKlConfig { scaling_factor, ..config }, &outcome.ema)?;
@@ -126,7 +126,7 @@ pub fn train_vae(setup: &Setup) -> Result<bool> {
 ///
 /// # Errors
 /// When training fails.
-pub fn train_clip(setup: &Setup) -> Result<bool> {
+pub fn train_clip<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     let Setup { folders, device, .. } = setup;
     if !(setup.resume && folders.part("tokenizer").join("vocab.json").exists()) {
         let (vocab, merges) = clip::learn_vocabulary();
@@ -135,13 +135,13 @@ pub fn train_clip(setup: &Setup) -> Result<bool> {
     let tokenizer = folders.load_tokenizer()?;
     setup.say(&format!("clip: {} tokens", tokenizer.vocab_size()));
     let batch = setup.batch.unwrap_or(256);
-    let (objective, store) = clip::ClipObjective::new(tokenizer.clone(), setup.seed, batch, device, setup.precision)?;
+    let (objective, variables) = clip::ClipObjective::<T>::new(tokenizer.clone(), setup.seed, batch, device, setup.precision)?;
     let rate = RateSchedule { peak: 1.5e-3, warmup_steps: 40, decay_from: 0.4, floor: 0.02 };
-    let outcome = setup.train(&objective, store, clip::ADAMW, &setup.options(rate, Duration::MAX))?;
+    let outcome = setup.train(&objective, variables, clip::ADAMW, &setup.options(rate, Duration::MAX))?;
     if !outcome.finished {
         return Ok(false);
     }
-    let pair = outcome.ema.build(|p| clip::ClipPair::new(objective.config(), p))?;
+    let pair = outcome.ema.build::<T, _>(device, |p| clip::ClipPair::new(objective.config(), p))?;
     let retrieval = clip::retrieval(&pair, &tokenizer, HELD_OUT_PICTURES, device)?;
     let (text, rest) = clip::split(&outcome.ema);
     folders.save_text_encoder(objective.config(), &text)?;
@@ -169,21 +169,21 @@ const HELD_OUT_JUDGED: usize = 1024;
 ///
 /// # Errors
 /// When training fails.
-pub fn train_judge(setup: &Setup) -> Result<bool> {
+pub fn train_judge<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     let Setup { folders, device, .. } = setup;
-    let vae = match folders.load_vae(device) {
+    let vae = match folders.load_vae::<T>(device) {
         Ok(vae) => Some(vae),
         Err(TrainError::Missing(_)) => None,
         Err(error) => return Err(error),
     };
     let batch = setup.batch.unwrap_or(96);
-    let (objective, store) = judge::JudgeObjective::new(vae.as_ref(), setup.seed, batch, device, setup.precision)?;
+    let (objective, variables) = judge::JudgeObjective::new(vae.as_ref(), setup.seed, batch, device, setup.precision)?;
     let rate = RateSchedule { peak: 2e-3, warmup_steps: 50, decay_from: 0.4, floor: 0.02 };
-    let outcome = setup.train(&objective, store, judge::ADAMW, &setup.options(rate, Duration::MAX))?;
+    let outcome = setup.train(&objective, variables, judge::ADAMW, &setup.options(rate, Duration::MAX))?;
     if !outcome.finished {
         return Ok(false);
     }
-    let trained = outcome.ema.build(Judge::new)?;
+    let trained = outcome.ema.build::<T, _>(device, Judge::new)?;
     let accuracy = judge::accuracy(&trained, HELD_OUT_JUDGED, device)?;
     save_weights(&folders.judge(), &outcome.ema)?;
     let parts = [("kind", accuracy.kind), ("colour", accuracy.color), ("one_object_all", accuracy.one), ("two_objects_all", accuracy.two)];
@@ -202,14 +202,16 @@ pub fn train_judge(setup: &Setup) -> Result<bool> {
 
 /// Scenes that the denoiser is trained on.
 const LATENT_SCENES: usize = 20_480;
+/// How often scenes with one, two and three objects are drawn, relative to their share: two objects are what is hard.
+const OBJECT_WEIGHTS: [f64; MAX_OBJECTS] = [1.0, 2.0, 1.0];
 
 /// Encodes the scenes, trains the denoiser and completes the pipeline folder. False when it was stopped early.
 ///
 /// # Errors
 /// When training fails.
-pub fn train_unet(setup: &Setup) -> Result<bool> {
+pub fn train_unet<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     let Setup { folders, device, stop, .. } = setup;
-    let (tokenizer, text, vae) = (folders.load_tokenizer()?, folders.load_text_encoder(device)?, folders.load_vae(device)?);
+    let (tokenizer, text, vae) = (folders.load_tokenizer()?, folders.load_text_encoder::<T>(device)?, folders.load_vae(device)?);
     let scenes = setup.scenes.unwrap_or(LATENT_SCENES);
     let path = folders.out.join("latents.safetensors");
     let told = |done: usize, total: usize| {
@@ -220,10 +222,16 @@ pub fn train_unet(setup: &Setup) -> Result<bool> {
     let Some(latents) = latents::encode_scenes(&vae, 0, scenes, &path, device, stop, told)? else { return Ok(false) };
     let frozen = Frozen { tokenizer, text, vae, latents, first_scene: 0 };
     let config = UNet2DConditionConfig::littleworld();
-    let batch = setup.batch.unwrap_or(32);
-    let (objective, store) = UnetObjective::new(&config, frozen, setup.seed, batch, device, setup.precision, stop.clone())?;
-    let rate = RateSchedule { peak: 6e-4, warmup_steps: 200, decay_from: 0.75, floor: 0.01 };
-    let outcome = setup.train(&objective, store, unet::ADAMW, &setup.options(rate, Duration::from_secs(300)))?;
+    let plan = UnetPlan {
+        config: config.clone(),
+        object_weights: OBJECT_WEIGHTS,
+        seed: setup.seed,
+        batch: setup.batch.unwrap_or(64),
+        precision: setup.precision,
+    };
+    let (objective, variables) = UnetObjective::new(plan, frozen, device, stop.clone())?;
+    let rate = RateSchedule { peak: 8e-4, warmup_steps: 200, decay_from: 0.75, floor: 0.01 };
+    let outcome = setup.train(&objective, variables, unet::ADAMW, &setup.options(rate, Duration::from_secs(300)))?;
     // Also a denoiser that is not done yet makes a folder that can be looked at.
     folders.save_unet(&config, &outcome.ema)?;
     let position = &outcome.position;
@@ -239,9 +247,9 @@ pub fn train_unet(setup: &Setup) -> Result<bool> {
 ///
 /// # Errors
 /// When training fails.
-pub fn train_all(setup: &Setup) -> Result<bool> {
-    type Train = fn(&Setup) -> Result<bool>;
-    let parts: [(&str, Train, f64); 4] =
+pub fn train_all<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
+    type Train<T> = fn(&Setup<T>) -> Result<bool>;
+    let parts: [(&str, Train<T>, f64); 4] =
         [("vae", train_vae, 0.25), ("clip", train_clip, 0.083), ("judge", train_judge, 0.05), ("unet", train_unet, 0.617)];
     for (name, train, share) in parts {
         // Its record is written when a part is through; a resumed run does not do it again.

@@ -1,15 +1,16 @@
 //! The training loop: data ahead on a thread of its own, one update a step, records, checkpoints, a clean stop.
 
 use super::budget::{Budget, RateSchedule};
-use super::optimizer::AdamW;
+use super::optimizer::{AdamW, Gradients};
 use super::record::{Means, Part, Progress, Table};
 use super::sheet;
 use super::state::{self, Position};
-use super::vars::Weights;
+use super::vars::{Leaves, Weights};
 use super::{Result, TrainError};
-use candle_core::Tensor;
-use candle_core::backprop::GradStore;
-use rayon::prelude::*;
+use crate::compute::{Differentiable, Tensor};
+use crate::host::HostTensor;
+use crate::model::ModelError;
+use crate::model::params::Params;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,45 +36,59 @@ impl StopFlag {
     }
 }
 
-/// The loss of one batch.
-#[derive(Debug)]
-pub struct Loss {
-    /// A scalar whose gradient is that of the loss (see [`super::losses`]).
-    pub objective: Tensor,
-    /// The loss itself and its parts, in the order of [`Objective::parts`].
-    pub parts: Vec<Part>,
-    /// Samples in the batch.
-    pub samples: u64,
-}
-
-/// Parts that a batch is divided into: with two, one part's work on a single thread (candle sums gradients so) overlaps with
-/// the other's. Fixed, so that a run does not depend on the machine.
+/// Parts that a batch is divided into, worked on at the same time: with two, what runs on a single thread in one overlaps with
+/// the other's work. Fixed, so that a run does not depend on the machine.
 pub const PARTS: usize = 2;
 
-/// The loss, its parts, the samples and the gradients of one step.
-pub struct Evaluated {
-    /// Of each part of the batch, those of its loss.
-    pub parts: Vec<Vec<Part>>,
-    /// Samples in all parts.
+/// What one part of a batch gives.
+#[derive(Debug)]
+pub struct Share {
+    /// The loss itself and its parts, in the order of [`Objective::parts`].
+    pub parts: Vec<Part>,
+    /// Samples in this part of the batch.
     pub samples: u64,
-    /// Of each part of the batch.
-    pub gradients: Vec<GradStore>,
+    /// The gradients of the loss.
+    pub gradients: Gradients,
 }
 
-/// Runs `work` on each of `parts` at the same time, on the threads of the pool that the operations themselves use: each part
-/// then runs its operations where it is, without waking other threads for every one of them.
+impl Share {
+    /// The share whose loss has these gradients with respect to `outputs` of the network on `leaves`.
+    ///
+    /// # Errors
+    /// When a gradient does not have its output's shape.
+    pub fn of<T: Differentiable>(leaves: &Leaves<T>, outputs: &[(&T, &HostTensor)], parts: Vec<Part>, samples: u64) -> Result<Self> {
+        Ok(Self { parts, samples, gradients: T::backward(outputs, &leaves.tensors())? })
+    }
+}
+
+/// Runs `work` on each of `parts` at the same time where tensors of this kind are computed by the host's threads: each part then
+/// runs its operations where it is, without waking other threads for every one of them.
 ///
 /// # Errors
 /// The first that any of them met.
-pub fn at_once<P: Send, R: Send>(parts: Vec<P>, work: impl Fn(P) -> Result<R> + Sync + Send) -> Result<Vec<R>> {
-    let done: Vec<Result<R>> = parts.into_par_iter().with_max_len(1).map(work).collect();
-    done.into_iter().collect()
+pub fn at_once<T: Tensor, P: Send, R: Send>(parts: Vec<P>, work: impl Fn(P) -> Result<R> + Sync + Send) -> Result<Vec<R>> {
+    T::at_once(parts, work).into_iter().collect()
 }
 
 /// A network and how it is trained.
 pub trait Objective: Sync {
-    /// The data of one step.
+    /// What it computes with.
+    type Tensor: Differentiable;
+
+    /// The network.
+    type Model: Send + Sync;
+
+    /// The data of one step, or of a part of it.
     type Batch: Send;
+
+    /// Where it computes.
+    fn device(&self) -> &<Self::Tensor as Tensor>::Device;
+
+    /// The network on weights from `p`.
+    ///
+    /// # Errors
+    /// When a weight is missing or has another shape.
+    fn build(&self, p: &Params<'_, Self::Tensor>) -> std::result::Result<Self::Model, ModelError>;
 
     /// A short name, used for files too.
     fn name(&self) -> &'static str;
@@ -96,29 +111,18 @@ pub trait Objective: Sync {
     /// When it cannot be made.
     fn batch(&self, step: u64, phase: usize) -> Result<Vec<Self::Batch>>;
 
-    /// The loss of a part of a batch under the current weights.
+    /// The loss of a part of a batch and its gradients, under `model`, which is built on `leaves`.
     ///
     /// # Errors
     /// When the network fails.
-    fn loss(&self, part: Self::Batch) -> Result<Loss>;
+    fn share(&self, leaves: &Leaves<Self::Tensor>, model: &Self::Model, part: Self::Batch) -> Result<Share>;
 
     /// The losses and gradients of the parts of a batch, worked on at the same time.
     ///
     /// # Errors
     /// When the network fails.
-    fn evaluate(&self, parts: Vec<Self::Batch>) -> Result<Evaluated> {
-        let done = at_once(parts, |part| {
-            let loss = self.loss(part)?;
-            let gradients = loss.objective.backward()?;
-            Ok((loss, gradients))
-        })?;
-        let mut all = Evaluated { parts: Vec::new(), samples: 0, gradients: Vec::new() };
-        for (loss, gradients) in done {
-            all.samples += loss.samples;
-            all.parts.push(loss.parts);
-            all.gradients.push(gradients);
-        }
-        Ok(all)
+    fn shares(&self, leaves: &Leaves<Self::Tensor>, model: &Self::Model, parts: Vec<Self::Batch>) -> Result<Vec<Share>> {
+        at_once::<Self::Tensor, _, _>(parts, |part| self.share(leaves, model, part))
     }
 
     /// A sheet of samples drawn with the averaged weights.
@@ -128,6 +132,16 @@ pub trait Objective: Sync {
     fn sheet(&self, _ema: &Weights) -> Result<Option<image::RgbImage>> {
         Ok(None)
     }
+}
+
+/// The losses and gradients of a batch under `optimizer`'s weights. No tensor outlives it.
+///
+/// # Errors
+/// When the network fails.
+pub fn evaluate<O: Objective>(objective: &O, optimizer: &AdamW, batch: Vec<O::Batch>) -> Result<Vec<Share>> {
+    let leaves = optimizer.leaves(objective.device())?;
+    let model = leaves.build(|p| objective.build(p))?;
+    objective.shares(&leaves, &model, batch)
 }
 
 /// How a run is run.
@@ -196,8 +210,7 @@ pub fn run<O: Objective>(objective: &O, optimizer: &mut AdamW, options: &RunOpti
         if !options.resume {
             return Err(TrainError::content(&state_path, "a run is there already; add --resume to go on with it, or choose another --out"));
         }
-        let device = optimizer.vars().next().map_or(candle_core::Device::Cpu, |named| named.var.device().clone());
-        let (saved, found) = state::load(&state_path, &device)?;
+        let (saved, found) = state::load(&state_path)?;
         if found.fingerprint != position.fingerprint {
             let detail = format!("it belongs to another run ({}), not to this one ({})", found.fingerprint, position.fingerprint);
             return Err(TrainError::content(&state_path, detail));
@@ -265,9 +278,15 @@ impl<O: Objective> Run<'_, O> {
                 asked += 1;
             }
             let batch = given.recv().map_err(|_| gone())??;
-            let Evaluated { parts, samples, gradients } = self.objective.evaluate(batch)?;
+            let shares = evaluate(self.objective, self.optimizer, batch)?;
             let step = self.position.step;
             let rate = options.rate.at(step, options.budget.fraction(step, self.elapsed()));
+            let (mut parts, mut samples, mut gradients) = (Vec::new(), 0, Vec::new());
+            for share in shares {
+                samples += share.samples;
+                parts.push(share.parts);
+                gradients.push(share.gradients);
+            }
             let norm = self.optimizer.update(&gradients, rate)?;
             let loss = parts.iter().filter_map(|part| part.first()).map(|part| part.value).sum::<f64>() / parts.len() as f64;
             if !norm.is_finite() || !loss.is_finite() {
@@ -298,7 +317,7 @@ impl<O: Objective> Run<'_, O> {
     }
 
     fn save(&self, path: &Path) -> Result<()> {
-        state::save(path, &self.optimizer.snapshot()?, &self.position)
+        state::save(path, &self.optimizer.snapshot(), &self.position)
     }
 
     fn sheet(&self) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::assemble::{BETA_SCHEDULE, NUM_TRAIN_TIMESTEPS, PREDICTION};
 use super::runner::StopFlag;
 use super::{Result, TrainError};
-use crate::compute::Tensor as _;
+use crate::compute::Tensor;
 use crate::diffusion::{DenoiseError, Level, NoiseSchedule, PredictionType, SCHEDULES, SamplerInfo, TimestepSpacing, guide, sample};
 use crate::host::HostTensor;
 use crate::model::clip::ClipTextModel;
@@ -11,25 +11,24 @@ use crate::model::taps::Taps;
 use crate::model::tokenizer::ClipTokenizer;
 use crate::model::unet::UNet2DConditionModel;
 use crate::model::vae::AutoencoderKl;
-use candle_core::{Device, Tensor};
 use std::ops::ControlFlow;
 
 /// The networks that draw.
-pub struct Painter<'a> {
+pub struct Painter<'a, T: Tensor> {
     /// Text to tokens.
     pub tokenizer: &'a ClipTokenizer,
     /// Tokens to embeddings.
-    pub text: &'a ClipTextModel<Tensor>,
+    pub text: &'a ClipTextModel<T>,
     /// The denoiser.
-    pub unet: &'a UNet2DConditionModel<Tensor>,
+    pub unet: &'a UNet2DConditionModel<T>,
     /// Latents to pictures.
-    pub vae: &'a AutoencoderKl<Tensor>,
+    pub vae: &'a AutoencoderKl<T>,
     /// What the denoiser predicts.
     pub prediction: PredictionType,
     /// The schedule that it was trained on.
     pub schedule: &'a NoiseSchedule,
     /// Where to compute.
-    pub device: &'a Device,
+    pub device: &'a T::Device,
     /// Ends the drawing early.
     pub stop: StopFlag,
 }
@@ -53,12 +52,12 @@ pub fn training_prediction() -> PredictionType {
 ///
 /// # Errors
 /// When the encoder fails.
-pub fn embed(tokenizer: &ClipTokenizer, text: &ClipTextModel<Tensor>, prompts: &[&str]) -> Result<Tensor> {
+pub fn embed<T: Tensor>(tokenizer: &ClipTokenizer, text: &ClipTextModel<T>, prompts: &[&str]) -> Result<T> {
     let ids: Vec<u32> = prompts.iter().flat_map(|prompt| tokenizer.encode(prompt).ids).collect();
-    Ok(text.forward(&ids, prompts.len())?.detach())
+    Ok(text.forward(&ids, prompts.len())?)
 }
 
-impl Painter<'_> {
+impl<T: Tensor> Painter<'_, T> {
     /// Draws one picture for each prompt by DDIM over `steps` leading timesteps, from the unit Gaussian latents `start`.
     ///
     /// `guidance_scale` w: `eps = uncond + w (cond - uncond)` (Ho and Salimans 2022, arXiv 2207.12598, in the w convention);
@@ -77,16 +76,16 @@ impl Painter<'_> {
         let guided = guidance_scale != 1.0;
         let cond = embed(self.tokenizer, self.text, prompts)?;
         let context = if guided {
-            let uncond = embed(self.tokenizer, self.text, &[""])?.repeat((batch, 1, 1))?;
-            Tensor::cat(&[&uncond, &cond], 0)?
+            let uncond = embed(self.tokenizer, self.text, &[""])?;
+            T::cat(&[vec![&uncond; batch], vec![&cond]].concat(), 0)?
         } else {
             cond
         };
         let predict = |x: &HostTensor, timestep: f64| -> Result<HostTensor> {
             let input = if guided { HostTensor::cat_outer(&[x, x]) } else { x.clone() };
             let timesteps = vec![timestep; input.shape()[0]];
-            let x = Tensor::from_host(&input, self.device)?;
-            let output = self.unet.forward(&x, &timesteps, &context, self.device, &mut Taps::none())?.detach();
+            let x = T::from_host(&input, self.device)?;
+            let output = self.unet.forward(&x, &timesteps, &context, self.device, &mut Taps::none())?;
             if !guided {
                 return Ok(output.to_host()?);
             }
@@ -112,6 +111,6 @@ impl Painter<'_> {
     /// When the decoder fails.
     pub fn decode(&self, latents: &HostTensor) -> Result<HostTensor> {
         let unscaled = latents.map(|v| (f64::from(v) / self.vae.config().scaling_factor) as f32);
-        Ok(self.vae.decode(&Tensor::from_host(&unscaled, self.device)?)?.to_host()?)
+        Ok(self.vae.decode(&T::from_host(&unscaled, self.device)?)?.to_host()?)
     }
 }

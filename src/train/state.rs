@@ -3,7 +3,6 @@
 use super::vars::Weights;
 use super::{Result, TrainError};
 use crate::host::HostTensor;
-use candle_core::Device;
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use std::borrow::Cow;
@@ -92,7 +91,7 @@ pub fn save_tensors(path: &Path, tensors: &[(String, HostTensor)], metadata: Has
 ///
 /// # Errors
 /// When the file cannot be read or is not such a file.
-pub fn load_tensors(path: &Path, device: &Device) -> Result<(Weights, HashMap<String, String>)> {
+pub fn load_tensors(path: &Path) -> Result<(Weights, HashMap<String, String>)> {
     let bytes = std::fs::read(path).map_err(|error| TrainError::file(path, error))?;
     let content = |error: safetensors::SafeTensorError| TrainError::content(path, error);
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(content)?;
@@ -107,7 +106,7 @@ pub fn load_tensors(path: &Path, device: &Device) -> Result<(Weights, HashMap<St
         let tensor = HostTensor::new(view.shape(), values).map_err(|error| TrainError::content(path, error))?;
         list.push((name, tensor));
     }
-    Ok((Weights::new(list, device), metadata))
+    Ok((Weights::new(list), metadata))
 }
 
 /// Writes a checkpoint.
@@ -129,8 +128,8 @@ pub fn save(path: &Path, tensors: &[(String, HostTensor)], position: &Position) 
 ///
 /// # Errors
 /// When the file cannot be read or is no checkpoint.
-pub fn load(path: &Path, device: &Device) -> Result<(Weights, Position)> {
-    let (weights, metadata) = load_tensors(path, device)?;
+pub fn load(path: &Path) -> Result<(Weights, Position)> {
+    let (weights, metadata) = load_tensors(path)?;
     let text =
         |key: &str| metadata.get(key).ok_or_else(|| TrainError::content(path, format!("it is no training checkpoint: {key} is missing")));
     let bad = |key: &str| TrainError::content(path, format!("its {key} cannot be read"));
@@ -154,7 +153,7 @@ mod tests {
         let tensors = vec![("ema.w".to_owned(), HostTensor::from_fn([2, 3], |i| i as f32 - 0.1))];
         let position = Position { step: 7, samples: 112, seconds: 1.25e-3, fingerprint: "batch 16".into() };
         save(&path, &tensors, &position).unwrap();
-        let (weights, read) = load(&path, &Device::Cpu).unwrap();
+        let (weights, read) = load(&path).unwrap();
         assert_eq!(read, position);
         assert_eq!(weights.list, tensors);
         assert!(!beside(&path).exists());
@@ -162,7 +161,7 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         for end in [0, 7, 20, bytes.len() - 1] {
             std::fs::write(&path, &bytes[..end]).unwrap();
-            assert!(load(&path, &Device::Cpu).is_err());
+            assert!(load(&path).is_err());
         }
     }
 }

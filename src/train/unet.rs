@@ -1,21 +1,21 @@
 //! Training of the denoiser: the noise in noised latents, given the caption (Ho et al. 2020, arXiv 2006.11239, eq. 14; Rombach et
 //! al. 2022, arXiv 2112.10752, eq. 3), weighted by min-SNR (Hang et al. 2023, arXiv 2303.09556).
 
-use super::assemble::PREDICTION;
+use super::assemble::{NUM_TRAIN_TIMESTEPS, PREDICTION};
 use super::losses;
 use super::optimizer::AdamWConfig;
 use super::record::Part;
-use super::runner::{Loss, Objective, PARTS, StopFlag};
+use super::runner::{Objective, PARTS, Share, StopFlag};
 use super::sampling::{Painter, training_schedule};
 use super::scenes::{below, step_rng, unit};
 use super::sheet;
-use super::vars::{VarStore, Weights};
+use super::vars::{Leaves, Variable, Weights, start};
 use super::{HELD_OUT, Result};
-use crate::compute::Tensor as _;
-use crate::compute::{Precision, with_precision};
+use crate::compute::{Differentiable, Precision, Tensor, with_precision};
 use crate::diffusion::NoiseSchedule;
 use crate::diffusion::objective::{MIN_SNR_GAMMA, min_snr_weight, target};
 use crate::host::HostTensor;
+use crate::model::ModelError;
 use crate::model::clip::ClipTextModel;
 use crate::model::params::Params;
 use crate::model::taps::Taps;
@@ -23,10 +23,9 @@ use crate::model::tokenizer::ClipTokenizer;
 use crate::model::unet::{UNet2DConditionConfig, UNet2DConditionModel};
 use crate::model::vae::AutoencoderKl;
 use crate::noise::{self, Stream};
-use crate::world::Scene;
-use candle_core::{Device, Tensor};
+use crate::world::{MAX_OBJECTS, Scene};
 use rand::Rng;
-use std::sync::Mutex;
+use rand_chacha::ChaCha8Rng;
 
 /// AdamW as the denoiser is trained.
 pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 1e-2, clip: 1.0, ema: 0.9985 };
@@ -36,6 +35,9 @@ const CAPTION_DROPOUT: f64 = 0.1;
 const FULL_CAPTIONS: f64 = 0.3;
 /// Buckets of timesteps in the record.
 const BUCKETS: usize = 10;
+/// Parts of the loss: after the loss, the mean squared error, over all and of each tenth of the timesteps, cleanest first.
+pub(super) const COLUMNS: [&str; 2 + BUCKETS] =
+    ["loss", "mse", "mse_000", "mse_100", "mse_200", "mse_300", "mse_400", "mse_500", "mse_600", "mse_700", "mse_800", "mse_900"];
 /// What the sample sheets show.
 const PROMPTS: [&str; 8] = [
     "a red house left of a yellow hot air balloon at sea at night",
@@ -49,87 +51,150 @@ const PROMPTS: [&str; 8] = [
 ];
 
 /// What the denoiser is trained with, all of it frozen.
-pub struct Frozen {
+pub struct Frozen<T: Tensor> {
     /// Text to tokens.
     pub tokenizer: ClipTokenizer,
     /// Tokens to embeddings.
-    pub text: ClipTextModel<Tensor>,
+    pub text: ClipTextModel<T>,
     /// For sample sheets.
-    pub vae: AutoencoderKl<Tensor>,
+    pub vae: AutoencoderKl<T>,
     /// `[N, C, h, w]`, unit deviation.
     pub latents: HostTensor,
     /// The scene of the first latents; the others follow.
     pub first_scene: u64,
 }
 
+/// How the denoiser is trained.
+#[derive(Debug, Clone)]
+pub struct UnetPlan {
+    /// The network.
+    pub config: UNet2DConditionConfig,
+    /// How often scenes with one, two and three objects are drawn, relative to their share of all scenes. Positive.
+    pub object_weights: [f64; MAX_OBJECTS],
+    /// Decides the start, the data and every draw.
+    pub seed: u64,
+    /// Samples a step.
+    pub batch: usize,
+    /// Of matrix products.
+    pub precision: Precision,
+}
+
 /// The denoiser in training.
-pub struct UnetObjective {
-    unet: UNet2DConditionModel<Tensor>,
-    config: UNet2DConditionConfig,
-    frozen: Frozen,
+pub struct UnetObjective<T: Tensor> {
+    plan: UnetPlan,
+    frozen: Frozen<T>,
     schedule: NoiseSchedule,
-    seed: u64,
-    batch: usize,
-    device: Device,
-    precision: Precision,
+    device: T::Device,
     stop: StopFlag,
 }
 
-/// The data of a step.
+/// The data of a part of a step.
 #[derive(Debug)]
 pub struct UnetBatch {
-    noisy: HostTensor,
-    target: HostTensor,
-    timesteps: Vec<usize>,
-    weights: Vec<f64>,
+    /// What the network is told.
+    pub(super) told: Told,
+    /// The tokens of the captions, one after another.
     ids: Vec<u32>,
 }
 
-impl UnetObjective {
-    /// A fresh network of `config`, and its variables.
+/// Noised latents and what is to be said of them.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub noisy: HostTensor,
+    pub target: HostTensor,
+    pub timesteps: Vec<usize>,
+    pub weights: Vec<f64>,
+}
+
+impl<T: Differentiable> UnetObjective<T> {
+    /// The training of a network, and its variables at the start.
     ///
     /// # Errors
     /// When it cannot be built.
-    pub fn new(
-        config: &UNet2DConditionConfig,
-        frozen: Frozen,
-        seed: u64,
-        batch: usize,
-        device: &Device,
-        precision: Precision,
-        stop: StopFlag,
-    ) -> Result<(Self, VarStore)> {
-        let store = Mutex::new(VarStore::new(seed ^ 0x756e_6574, device));
-        let unet = UNet2DConditionModel::new(config, &Params::root(&store))?;
-        let schedule = training_schedule()?;
-        let (config, device) = (config.clone(), device.clone());
-        let objective = Self { unet, config, frozen, schedule, seed, batch, device, precision, stop };
-        Ok((objective, store.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)))
+    pub fn new(plan: UnetPlan, frozen: Frozen<T>, device: &T::Device, stop: StopFlag) -> Result<(Self, Vec<Variable>)> {
+        let seed = plan.seed ^ 0x756e_6574;
+        let objective = Self { plan, frozen, schedule: training_schedule()?, device: device.clone(), stop };
+        let (_, variables) = start(seed, device, |p| objective.build(p))?;
+        Ok((objective, variables))
+    }
+
+    /// A scene to train on: by chance, where those with as many objects count by [`UnetPlan::object_weights`].
+    fn draw(&self, rng: &mut ChaCha8Rng) -> usize {
+        let weights = self.plan.object_weights;
+        let largest = weights.iter().fold(0.0, |largest: f64, &weight| largest.max(weight));
+        loop {
+            let index = below(rng, self.frozen.latents.shape()[0]);
+            let objects = self.scene(index).objects.len().clamp(1, MAX_OBJECTS);
+            if unit(rng) * largest < weights[objects - 1] {
+                return index;
+            }
+        }
+    }
+
+    fn scene(&self, index: usize) -> Scene {
+        Scene::sample(self.frozen.first_scene + index as u64)
     }
 }
 
-impl Objective for UnetObjective {
+/// The share of a part of a batch: the noise that `unet` sees in it, given the text embeddings.
+///
+/// # Errors
+/// When the network fails.
+pub(super) fn share<T: Differentiable>(
+    leaves: &Leaves<T>,
+    unet: &UNet2DConditionModel<T>,
+    told: &Told,
+    text: &T,
+    device: &T::Device,
+) -> Result<Share> {
+    let Told { noisy, target, timesteps, weights } = told;
+    let times: Vec<f64> = timesteps.iter().map(|&timestep| timestep as f64).collect();
+    let output = unet.forward(&T::from_host(noisy, device)?, &times, text, device, &mut Taps::none())?;
+    let (errors, loss, gradient) = losses::weighted_mse(&output.to_host()?, target, weights);
+    let mut buckets = [(0.0, 0.0); BUCKETS];
+    for (error, timestep) in errors.iter().zip(timesteps) {
+        let (sum, count) = &mut buckets[timestep * BUCKETS / NUM_TRAIN_TIMESTEPS];
+        *sum += error;
+        *count += 1.0;
+    }
+    let mse = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
+    let mut parts = vec![Part::one(loss), Part::one(mse)];
+    parts.extend(buckets.iter().map(|&(sum, count)| Part { value: if count > 0.0 { sum / count } else { 0.0 }, weight: count }));
+    Share::of(leaves, &[(&output, &gradient)], parts, timesteps.len() as u64)
+}
+
+impl<T: Differentiable> Objective for UnetObjective<T> {
+    type Tensor = T;
+    type Model = UNet2DConditionModel<T>;
     type Batch = UnetBatch;
+
+    fn device(&self) -> &T::Device {
+        &self.device
+    }
+
+    fn build(&self, p: &Params<'_, T>) -> std::result::Result<UNet2DConditionModel<T>, ModelError> {
+        UNet2DConditionModel::new(&self.plan.config, p)
+    }
 
     fn name(&self) -> &'static str {
         "unet"
     }
 
     fn fingerprint(&self) -> String {
+        let UnetPlan { config, object_weights, seed, batch, .. } = &self.plan;
         let scenes = self.frozen.latents.shape()[0];
-        format!("unet, seed {}, batch {}, {scenes} scenes, {}", self.seed, self.batch, self.config.to_json())
+        format!("unet, seed {seed}, batch {batch}, {scenes} scenes weighted {object_weights:?}, {}", config.to_json())
     }
 
     fn parts(&self) -> Vec<&'static str> {
-        // After the loss, the mean squared error of each tenth of the timesteps, cleanest first.
-        vec!["loss", "mse", "mse_000", "mse_100", "mse_200", "mse_300", "mse_400", "mse_500", "mse_600", "mse_700", "mse_800", "mse_900"]
+        COLUMNS.to_vec()
     }
 
     fn batch(&self, step: u64, _: usize) -> Result<Vec<UnetBatch>> {
-        let mut rng = step_rng(self.seed, "unet", step);
-        let Frozen { tokenizer, latents, first_scene, .. } = &self.frozen;
-        let size = self.batch.div_ceil(PARTS);
-        let mut left = self.batch;
+        let mut rng = step_rng(self.plan.seed, "unet", step);
+        let Frozen { tokenizer, latents, .. } = &self.frozen;
+        let size = self.plan.batch.div_ceil(PARTS);
+        let mut left = self.plan.batch;
         let mut parts = Vec::new();
         while left > 0 {
             let count = size.min(left);
@@ -137,7 +202,7 @@ impl Objective for UnetObjective {
             let (mut noisy, mut targets, mut ids) = (Vec::new(), Vec::new(), Vec::new());
             let (mut timesteps, mut weights) = (Vec::new(), Vec::new());
             for _ in 0..count {
-                let index = below(&mut rng, latents.shape()[0]);
+                let index = self.draw(&mut rng);
                 let timestep = below(&mut rng, self.schedule.len());
                 let level = self.schedule.level(timestep);
                 let x0 = latents.outer(index);
@@ -146,7 +211,7 @@ impl Objective for UnetObjective {
                 let caption = if dropped {
                     String::new()
                 } else {
-                    let scene = Scene::sample(first_scene + index as u64);
+                    let scene = self.scene(index);
                     if full { scene.full_caption() } else { scene.caption(caption_seed) }
                 };
                 ids.extend(tokenizer.encode(&caption).ids);
@@ -156,35 +221,20 @@ impl Objective for UnetObjective {
                 timesteps.push(timestep);
             }
             let joined = |parts: &[HostTensor]| HostTensor::cat_outer(&parts.iter().collect::<Vec<_>>());
-            parts.push(UnetBatch { noisy: joined(&noisy), target: joined(&targets), timesteps, weights, ids });
+            parts.push(UnetBatch { told: Told { noisy: joined(&noisy), target: joined(&targets), timesteps, weights }, ids });
         }
         Ok(parts)
     }
 
-    fn loss(&self, batch: UnetBatch) -> Result<Loss> {
-        with_precision(self.precision, || {
-            let UnetBatch { noisy, target, timesteps, weights, ids } = batch;
-            let text = self.frozen.text.forward(&ids, timesteps.len())?.detach();
-            let told: Vec<f64> = timesteps.iter().map(|&timestep| timestep as f64).collect();
-            let x = Tensor::from_host(&noisy, &self.device)?;
-            let output = self.unet.forward(&x, &told, &text, &self.device, &mut Taps::none())?;
-            let (errors, loss, gradient) = losses::weighted_mse(&output.to_host()?, &target, &weights);
-            let objective = losses::objective(&output, &gradient)?;
-            let mut buckets = [(0.0, 0.0); BUCKETS];
-            for (error, timestep) in errors.iter().zip(&timesteps) {
-                let (sum, count) = &mut buckets[timestep * BUCKETS / self.schedule.len()];
-                *sum += error;
-                *count += 1.0;
-            }
-            let mse = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
-            let mut parts = vec![Part::one(loss), Part::one(mse)];
-            parts.extend(buckets.iter().map(|&(sum, count)| Part { value: if count > 0.0 { sum / count } else { 0.0 }, weight: count }));
-            Ok(Loss { objective, parts, samples: timesteps.len() as u64 })
+    fn share(&self, leaves: &Leaves<T>, unet: &UNet2DConditionModel<T>, part: UnetBatch) -> Result<Share> {
+        with_precision(self.plan.precision, || {
+            let text = self.frozen.text.forward(&part.ids, part.told.timesteps.len())?;
+            share(leaves, unet, &part.told, &text, &self.device)
         })
     }
 
     fn sheet(&self, ema: &Weights) -> Result<Option<image::RgbImage>> {
-        let unet = ema.build(|p| UNet2DConditionModel::new(&self.config, p))?;
+        let unet = ema.build(&self.device, |p| self.build(p))?;
         let Frozen { tokenizer, text, vae, .. } = &self.frozen;
         let painter = Painter {
             tokenizer,
@@ -196,7 +246,7 @@ impl Objective for UnetObjective {
             device: &self.device,
             stop: self.stop.clone(),
         };
-        let (channels, side) = (self.config.in_channels, self.config.sample_size);
+        let (channels, side) = (self.plan.config.in_channels, self.plan.config.sample_size);
         let start = noise::gaussian(HELD_OUT, Stream::Eval, [PROMPTS.len(), channels, side, side]);
         let Some(latents) = painter.latents(&PROMPTS, &start, 20, 5.0)? else { return Ok(None) };
         Ok(Some(sheet::grid(&sheet::unbatch(&painter.decode(&latents)?), 4)))

@@ -5,21 +5,19 @@
 //! pictures come last.
 
 use super::losses::{self, Reconstruction};
-use super::optimizer::AdamWConfig;
+use super::optimizer::{AdamWConfig, Gradients};
 use super::record::Part;
-use super::runner::{Loss, Objective, PARTS};
+use super::runner::{Objective, PARTS, Share};
 use super::scenes::{PicturePool, SIDE, below, divide, step_rng};
-use super::vars::{VarStore, Weights};
-use super::{HELD_OUT, Result, sheet};
-use crate::compute::Tensor as _;
-use crate::compute::{Precision, with_precision};
+use super::vars::{Leaves, Variable, Weights, start};
+use super::{HELD_OUT, Result, TrainError, sheet};
+use crate::compute::{Differentiable, Precision, Tensor, with_precision};
 use crate::host::HostTensor;
 use crate::measure::{self, Sample};
+use crate::model::ModelError;
 use crate::model::params::Params;
 use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
 use crate::noise;
-use candle_core::{Device, Tensor};
-use std::sync::Mutex;
 
 /// AdamW as the autoencoder is trained.
 pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, clip: 1.0, ema: 0.998 };
@@ -33,21 +31,20 @@ const CROPS_PER_PICTURE: usize = 2;
 const SCENES: usize = 12_288;
 
 /// The autoencoder in training.
-pub struct VaeObjective {
-    model: AutoencoderKl<Tensor>,
+pub struct VaeObjective<T: Tensor> {
     config: AutoencoderKlConfig,
     pool: PicturePool,
     seed: u64,
     batch: usize,
-    device: Device,
+    device: T::Device,
     precision: Precision,
 }
 
 /// The data of a step.
 #[derive(Debug)]
 pub struct VaeBatch {
-    pictures: HostTensor,
-    noise: HostTensor,
+    pub(super) pictures: HostTensor,
+    pub(super) noise: HostTensor,
 }
 
 /// How well an autoencoder keeps pictures.
@@ -61,22 +58,37 @@ pub struct Fidelity {
     pub latent_deviation: f64,
 }
 
-impl VaeObjective {
-    /// A fresh network of `config`, and its variables.
+impl<T: Differentiable> VaeObjective<T> {
+    /// The training of a network of `config`, and its variables at the start.
     ///
     /// # Errors
     /// When it cannot be built.
-    pub fn new(config: &AutoencoderKlConfig, seed: u64, batch: usize, device: &Device, precision: Precision) -> Result<(Self, VarStore)> {
-        let store = Mutex::new(VarStore::new(seed, device));
-        let model = AutoencoderKl::new(config, &Params::root(&store))?;
+    pub fn new(
+        config: &AutoencoderKlConfig,
+        seed: u64,
+        batch: usize,
+        device: &T::Device,
+        precision: Precision,
+    ) -> Result<(Self, Vec<Variable>)> {
         let pool = PicturePool::new(0, SCENES, SIDE);
-        let objective = Self { model, config: config.clone(), pool, seed, batch, device: device.clone(), precision };
-        Ok((objective, store.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)))
+        let objective = Self { config: config.clone(), pool, seed, batch, device: device.clone(), precision };
+        let (_, variables) = start(seed, device, |p| objective.build(p))?;
+        Ok((objective, variables))
     }
 }
 
-impl Objective for VaeObjective {
+impl<T: Differentiable> Objective for VaeObjective<T> {
+    type Tensor = T;
+    type Model = AutoencoderKl<T>;
     type Batch = VaeBatch;
+
+    fn device(&self) -> &T::Device {
+        &self.device
+    }
+
+    fn build(&self, p: &Params<'_, T>) -> std::result::Result<AutoencoderKl<T>, ModelError> {
+        AutoencoderKl::new(&self.config, p)
+    }
 
     fn name(&self) -> &'static str {
         "vae"
@@ -117,32 +129,73 @@ impl Objective for VaeObjective {
         Ok(parts.map(|(pictures, noise)| VaeBatch { pictures, noise }).collect())
     }
 
-    fn loss(&self, batch: VaeBatch) -> Result<Loss> {
+    fn share(&self, leaves: &Leaves<T>, model: &AutoencoderKl<T>, part: VaeBatch) -> Result<Share> {
         with_precision(self.precision, || {
-            let VaeBatch { pictures, noise } = batch;
+            let VaeBatch { pictures, noise } = part;
             let samples = pictures.shape()[0] as u64;
-            let (mean, logvar) = self.model.encode(&Tensor::from_host(&pictures, &self.device)?)?;
-            let (kl, [by_mean, by_logvar]) = losses::kl(&mean.to_host()?, &logvar.to_host()?, KL_WEIGHT);
-            let noise = Tensor::from_host(&noise, &self.device)?;
-            let latents = (&mean + logvar.affine(0.5, 0.0)?.exp()?.mul(&noise)?)?;
-            let output = self.model.decode(&latents)?;
-            let Reconstruction { l1, mse, edges, total, gradient } = losses::reconstruction(&output.to_host()?, &pictures);
-            let pull = (losses::objective(&mean, &by_mean)? + losses::objective(&logvar, &by_logvar)?)?;
-            let objective = (losses::objective(&output, &gradient)? + pull)?;
+            let (mean, logvar) = model.encode(&T::from_host(&pictures, &self.device)?)?;
+            let moments = Moments { mean: mean.to_host()?, logvar: logvar.to_host()? };
+            let (kl, [mut by_mean, mut by_logvar]) = losses::kl(&moments.mean, &moments.logvar, KL_WEIGHT);
+            let variables = leaves.tensors();
+            // The latents are made on the host, so the decoder begins at a leaf of its own.
+            let (sums, mut gradients, by_latents) = {
+                let latents = T::variable(&moments.sample(&noise), &self.device)?;
+                let output = model.decode(&latents)?;
+                let loss = losses::reconstruction(&output.to_host()?, &pictures);
+                let ends: Vec<&T> = variables.iter().copied().chain([&latents]).collect();
+                let mut gradients = T::backward(&[(&output, &loss.gradient)], &ends)?;
+                let by_latents = gradients.pop().flatten();
+                (loss, gradients, by_latents.ok_or_else(|| TrainError::Missing("no gradient reaches the latents".into()))?)
+            };
+            moments.add_slopes(&noise, &by_latents, by_mean.data_mut(), by_logvar.data_mut());
+            join(&mut gradients, T::backward(&[(&mean, &by_mean), (&logvar, &by_logvar)], &variables)?);
+            let Reconstruction { l1, mse, edges, total, .. } = sums;
             // Pixels are in -1..1 here, so their peak is 2.
             let psnr = -10.0 * (mse / 4.0).max(1e-12).log10();
             let parts = [total + KL_WEIGHT * kl, l1, mse, edges, kl, psnr].map(Part::one).to_vec();
-            Ok(Loss { objective, parts, samples })
+            Ok(Share { parts, samples, gradients })
         })
     }
 
     fn sheet(&self, ema: &Weights) -> Result<Option<image::RgbImage>> {
-        let model = ema.build(|p| AutoencoderKl::new(&self.config, p))?;
+        let model = ema.build(&self.device, |p| self.build(p))?;
         let held_out = PicturePool::new(HELD_OUT, 8, SIDE);
         let pictures = held_out.batch(&(0..8).collect::<Vec<_>>());
-        let (mean, _) = model.encode(&Tensor::from_host(&pictures, &self.device)?)?;
+        let (mean, _) = model.encode(&T::from_host(&pictures, &self.device)?)?;
         let output = model.decode(&mean)?.to_host()?;
         Ok(Some(sheet::grid(&[sheet::unbatch(&pictures), sheet::unbatch(&output)].concat(), 8)))
+    }
+}
+
+/// The Gaussian of the latents.
+struct Moments {
+    mean: HostTensor,
+    logvar: HostTensor,
+}
+
+impl Moments {
+    /// `mean + exp(logvar / 2) noise` (Kingma and Welling 2013, arXiv 1312.6114, section 2.4).
+    fn sample(&self, noise: &HostTensor) -> HostTensor {
+        let spread = self.logvar.zip(noise, |logvar, noise| (0.5 * logvar).exp() * noise);
+        self.mean.zip(&spread, |mean, spread| mean + spread)
+    }
+
+    /// Adds to the gradients with respect to the moments what [`Self::sample`] passes on of the gradient `by_sample`.
+    fn add_slopes(&self, noise: &HostTensor, by_sample: &[f32], by_mean: &mut [f32], by_logvar: &mut [f32]) {
+        by_mean.iter_mut().zip(by_sample).for_each(|(sum, slope)| *sum += slope);
+        let spread = self.logvar.data().iter().zip(noise.data()).map(|(logvar, noise)| 0.5 * (0.5 * logvar).exp() * noise);
+        by_logvar.iter_mut().zip(spread.zip(by_sample)).for_each(|(sum, (spread, slope))| *sum += spread * slope);
+    }
+}
+
+/// Joins the gradients of two parts of a network; a variable of both gets the sum.
+fn join(sum: &mut Gradients, other: Gradients) {
+    for (sum, other) in sum.iter_mut().zip(other) {
+        match (sum.as_mut(), other) {
+            (Some(sum), Some(other)) => sum.iter_mut().zip(other).for_each(|(sum, value)| *sum += value),
+            (None, other) => *sum = other,
+            (Some(_), None) => {}
+        }
     }
 }
 
@@ -150,14 +203,14 @@ impl Objective for VaeObjective {
 ///
 /// # Errors
 /// When the network fails.
-pub fn fidelity(model: &AutoencoderKl<Tensor>, count: usize, device: &Device) -> Result<Fidelity> {
+pub fn fidelity<T: Tensor>(model: &AutoencoderKl<T>, count: usize, device: &T::Device) -> Result<Fidelity> {
     let pool = PicturePool::new(HELD_OUT, count, SIDE);
     let (mut psnr, mut ssim) = (Sample::default(), Sample::default());
     let (mut sum, mut squares, mut values) = (0.0_f64, 0.0_f64, 0.0_f64);
     for start in (0..count).step_by(16) {
         let indices: Vec<usize> = (start..count.min(start + 16)).collect();
         let pictures = pool.batch(&indices);
-        let (mean, _) = model.encode(&Tensor::from_host(&pictures, device)?)?;
+        let (mean, _) = model.encode(&T::from_host(&pictures, device)?)?;
         let output = model.decode(&mean)?.to_host()?.map(|v| v.clamp(-1.0, 1.0));
         for (picture, output) in sheet::unbatch(&pictures).iter().zip(sheet::unbatch(&output)) {
             psnr.add(measure::psnr(&output, picture)?);

@@ -1,48 +1,57 @@
-//! The trained variables of a network, named by their paths, from a seeded random start.
+//! The trained variables of a network, named by their paths: on the host between steps, tensors within one.
 
 use super::Result;
-use crate::compute::Tensor as _;
+use crate::compute::{Differentiable, Tensor};
 use crate::host::HostTensor;
 use crate::model::ModelError;
-use crate::model::params::{Init, ParamSource};
+use crate::model::params::{Init, ParamSource, Params};
 use crate::noise::{self, Stream};
-use candle_core::{Device, Tensor, Var};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// A variable and its path.
+/// A variable on the host.
 #[derive(Debug, Clone)]
-pub struct NamedVar {
+pub struct Variable {
     /// The dotted path, the checkpoint's name.
     pub path: String,
-    /// The variable.
-    pub var: Var,
+    /// The values.
+    pub values: HostTensor,
 }
 
-/// Hands out fresh variables to a network that is being built and remembers them.
+/// Where each path stands in a list.
+pub(super) type Index = Arc<HashMap<String, usize>>;
+
+/// The index of `paths`.
+pub(super) fn index_of<'a>(paths: impl Iterator<Item = &'a String>) -> Index {
+    Arc::new(paths.enumerate().map(|(index, path)| (path.clone(), index)).collect())
+}
+
+/// Draws fresh variables for a network that is being built and remembers them.
 ///
 /// Each starts from a stream of its own, chosen by its path, so that a network's start does not depend on the order in which
 /// it asks.
-#[derive(Debug)]
-pub struct VarStore {
+struct Start<T: Tensor> {
     seed: u64,
-    device: Device,
-    vars: Vec<NamedVar>,
-    known: HashMap<String, usize>,
+    device: T::Device,
+    variables: Vec<Variable>,
+    known: HashMap<String, T>,
 }
 
-impl VarStore {
-    /// An empty store; the variables will be drawn from `seed`.
-    pub fn new(seed: u64, device: &Device) -> Self {
-        Self { seed, device: device.clone(), vars: Vec::new(), known: HashMap::new() }
-    }
-
-    /// The variables, in the order in which they were asked for.
-    pub fn into_vars(self) -> Vec<NamedVar> {
-        self.vars
-    }
+/// A network from a random start, and its variables in the order in which it asked for them. Its tensors are constants.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn start<T: Tensor, M>(
+    seed: u64,
+    device: &T::Device,
+    build: impl FnOnce(&Params<'_, T>) -> std::result::Result<M, ModelError>,
+) -> Result<(M, Vec<Variable>)> {
+    let source = Mutex::new(Start::<T> { seed, device: device.clone(), variables: Vec::new(), known: HashMap::new() });
+    let model = build(&Params::root(&source))?;
+    Ok((model, source.into_inner().unwrap_or_else(PoisonError::into_inner).variables))
 }
 
 /// A 64-bit hash of `path` (Fowler, Noll and Vo, FNV-1a), the same everywhere.
@@ -69,17 +78,17 @@ fn draw(init: Init, len: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
     }
 }
 
-impl ParamSource<Tensor> for VarStore {
-    fn param(&mut self, path: &str, shape: &[usize], init: Init) -> std::result::Result<Tensor, ModelError> {
-        if let Some(&index) = self.known.get(path) {
-            return Ok(self.vars[index].var.as_tensor().clone());
+impl<T: Tensor> ParamSource<T> for Start<T> {
+    fn param(&mut self, path: &str, shape: &[usize], init: Init) -> std::result::Result<T, ModelError> {
+        if let Some(tensor) = self.known.get(path) {
+            return Ok(tensor.clone());
         }
         let mut rng = noise::rng(self.seed ^ path_hash(path), Stream::Init);
         let values = draw(init, shape.iter().product(), &mut rng);
-        let var = Var::from_vec(values, shape, &self.device).map_err(|error| ModelError::Internal(format!("{path}: {error}")))?;
-        let tensor = var.as_tensor().clone();
-        self.known.insert(path.to_owned(), self.vars.len());
-        self.vars.push(NamedVar { path: path.to_owned(), var });
+        let values = HostTensor::new(shape, values).map_err(|error| ModelError::Internal(format!("{path}: {error}")))?;
+        let tensor = T::from_host(&values, &self.device)?;
+        self.known.insert(path.to_owned(), tensor.clone());
+        self.variables.push(Variable { path: path.to_owned(), values });
         Ok(tensor)
     }
 
@@ -88,32 +97,80 @@ impl ParamSource<Tensor> for VarStore {
     }
 }
 
+/// The variables of one step as leaves that gradients are taken of. They may share the host's memory, so they must be gone
+/// before it is changed.
+#[derive(Debug, Clone)]
+pub struct Leaves<T> {
+    index: Index,
+    tensors: Vec<T>,
+}
+
+impl<T: Differentiable> Leaves<T> {
+    /// Leaves of `variables`.
+    ///
+    /// # Errors
+    /// When the device refuses them.
+    pub fn new(variables: &[Variable], device: &T::Device) -> Result<Self> {
+        let values = variables.iter().map(|variable| &variable.values);
+        Self::indexed(index_of(variables.iter().map(|variable| &variable.path)), values, device)
+    }
+
+    /// The same where the index is at hand.
+    pub(super) fn indexed<'a>(index: Index, values: impl Iterator<Item = &'a HostTensor>, device: &T::Device) -> Result<Self> {
+        let tensors = values.map(|values| Ok(T::variable(values, device)?)).collect::<Result<Vec<_>>>()?;
+        Ok(Self { index, tensors })
+    }
+
+    /// The leaves, in the order of the variables.
+    pub fn tensors(&self) -> Vec<&T> {
+        self.tensors.iter().collect()
+    }
+
+    /// Builds a network on these leaves.
+    ///
+    /// # Errors
+    /// Whatever `build` fails with.
+    pub fn build<M>(&self, build: impl FnOnce(&Params<'_, T>) -> std::result::Result<M, ModelError>) -> Result<M> {
+        let source = Mutex::new(self.clone());
+        Ok(build(&Params::root(&source))?)
+    }
+}
+
+impl<T: Differentiable> ParamSource<T> for Leaves<T> {
+    fn param(&mut self, path: &str, shape: &[usize], _: Init) -> std::result::Result<T, ModelError> {
+        let tensor = self.index.get(path).map(|&index| &self.tensors[index]);
+        let tensor = tensor.ok_or_else(|| ModelError::Internal(format!("there is no variable {path}")))?;
+        if tensor.shape() != shape {
+            return Err(ModelError::Internal(format!("the variable {path} has the shape {:?}, expected {shape:?}", tensor.shape())));
+        }
+        Ok(tensor.clone())
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.index.contains_key(path)
+    }
+}
+
 /// Weights on the host by path: what a checkpoint holds, and what a network for sampling is built from.
 #[derive(Debug, Clone)]
 pub struct Weights {
     /// Path and values, in the network's order.
     pub list: Vec<(String, HostTensor)>,
-    index: HashMap<String, usize>,
-    device: Device,
+    index: Index,
 }
 
 impl Weights {
-    /// Wraps `list`; networks built from it live on `device`.
-    pub fn new(list: Vec<(String, HostTensor)>, device: &Device) -> Self {
-        let index = list.iter().enumerate().map(|(index, (path, _))| (path.clone(), index)).collect();
-        Self { list, index, device: device.clone() }
-    }
-
-    /// Other weights on the same device.
-    pub fn with_list(&self, list: Vec<(String, HostTensor)>) -> Self {
-        Self::new(list, &self.device)
+    /// Wraps `list`.
+    pub fn new(list: Vec<(String, HostTensor)>) -> Self {
+        let index = index_of(list.iter().map(|(path, _)| path));
+        Self { list, index }
     }
 
     /// Those whose path begins with `prefix` and a dot, without it.
     pub fn below(&self, prefix: &str) -> Self {
         let dotted = format!("{prefix}.");
         let list = self.list.iter().filter_map(|(path, values)| Some((path.strip_prefix(&dotted)?.to_owned(), values.clone()))).collect();
-        self.with_list(list)
+        Self::new(list)
     }
 
     /// The weight at `path`.
@@ -126,29 +183,36 @@ impl Weights {
         self.list.iter().map(|(_, values)| values.len()).sum()
     }
 
-    /// Builds a network from these weights.
+    /// Builds a network from these weights on `device`.
     ///
     /// # Errors
     /// Whatever `build` fails with: a weight that is missing or of another shape.
-    pub fn build<M>(
+    pub fn build<T: Tensor, M>(
         &self,
-        build: impl FnOnce(&crate::model::params::Params<'_, Tensor>) -> std::result::Result<M, ModelError>,
+        device: &T::Device,
+        build: impl FnOnce(&Params<'_, T>) -> std::result::Result<M, ModelError>,
     ) -> Result<M> {
-        let source = std::sync::Mutex::new(self.clone());
-        Ok(build(&crate::model::params::Params::root(&source))?)
+        let source = Mutex::new(WeightSource::<T> { weights: self, device: device.clone() });
+        Ok(build(&Params::root(&source))?)
     }
 }
 
-impl ParamSource<Tensor> for Weights {
-    fn param(&mut self, path: &str, shape: &[usize], _: Init) -> std::result::Result<Tensor, ModelError> {
-        let values = self.get(path).ok_or_else(|| ModelError::Internal(format!("there is no weight {path}")))?;
+/// Weights of the host on their way to a device.
+struct WeightSource<'a, T: Tensor> {
+    weights: &'a Weights,
+    device: T::Device,
+}
+
+impl<T: Tensor> ParamSource<T> for WeightSource<'_, T> {
+    fn param(&mut self, path: &str, shape: &[usize], _: Init) -> std::result::Result<T, ModelError> {
+        let values = self.weights.get(path).ok_or_else(|| ModelError::Internal(format!("there is no weight {path}")))?;
         if values.shape() != shape {
             return Err(ModelError::Internal(format!("the weight {path} has the shape {:?}, expected {shape:?}", values.shape())));
         }
-        Tensor::from_host(values, &self.device).map_err(|error| ModelError::Internal(format!("{path}: {error}")))
+        Ok(T::from_host(values, &self.device)?)
     }
 
     fn has(&self, path: &str) -> bool {
-        self.index.contains_key(path)
+        self.weights.index.contains_key(path)
     }
 }
