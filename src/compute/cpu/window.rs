@@ -175,8 +175,8 @@ pub(crate) fn repeated(values: &[f32], times: usize, into: &mut Vec<f32>) {
 
 /// A place that prepared rows are written to.
 pub(crate) trait Target {
-    /// Prepares for `rows` rows with border of `columns` columns, the border and what lies behind all zero.
-    fn start(&mut self, rows: usize, columns: usize, channels: usize);
+    /// Prepares for the rows with border that `rows` of `window` read, the border and what lies behind all zero.
+    fn start(&mut self, window: &Window, rows: &Range<usize>);
     /// Puts `values`, one row without border, at the row `row` and the column `column`.
     fn put(&mut self, row: usize, column: usize, values: &[f32]);
 }
@@ -201,7 +201,7 @@ pub(crate) fn lay_out(
 ) {
     let (width, channels) = (window.width, window.channels);
     let padded = window.padded_rows(rows);
-    target.start(padded.len(), window.padded_width(), channels);
+    target.start(window, rows);
     if let Some(entry) = entry {
         repeated(entry.scale, width, &mut lines.scale);
         repeated(entry.shift, width, &mut lines.shift);
@@ -262,20 +262,46 @@ pub(crate) fn lay_out(
 #[derive(Debug, Default)]
 pub(crate) struct Floats {
     pub values: Vec<f32>,
+    layout: Layout,
+}
+
+/// What is laid out now. The next picture of the same layer writes over the same places, so its border is still zero.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Layout {
+    of: Option<(Window, Range<usize>)>,
+    split: bool,
     pitch: usize,
     channels: usize,
 }
 
+impl Layout {
+    /// Values in all, when this layout is not the one that is there.
+    fn change(&mut self, window: &Window, rows: &Range<usize>, split: bool) -> Option<usize> {
+        let (pitch, channels) = (window.padded_width() * window.channels, window.channels);
+        let next = Self { of: Some((*window, rows.clone())), split, pitch, channels };
+        if *self == next {
+            return None;
+        }
+        *self = next;
+        Some(window.padded_rows(rows).len() * pitch)
+    }
+
+    fn start(&self, row: usize, column: usize) -> usize {
+        row * self.pitch + column * self.channels
+    }
+}
+
 impl Target for Floats {
-    fn start(&mut self, rows: usize, columns: usize, channels: usize) {
-        (self.pitch, self.channels) = (columns * channels, channels);
-        self.values.clear();
-        self.values.resize(rows * columns * channels, 0.0);
+    fn start(&mut self, window: &Window, rows: &Range<usize>) {
+        if let Some(len) = self.layout.change(window, rows, false) {
+            self.values.clear();
+            self.values.resize(len, 0.0);
+        }
     }
 
     #[inline(always)]
     fn put(&mut self, row: usize, column: usize, values: &[f32]) {
-        self.values[row * self.pitch + column * self.channels..][..values.len()].copy_from_slice(values);
+        self.values[self.layout.start(row, column)..][..values.len()].copy_from_slice(values);
     }
 }
 
@@ -286,25 +312,22 @@ pub(crate) struct Rounded {
     pub low: Vec<u16>,
     /// Whether the rest is kept.
     pub split: bool,
-    /// Places behind the last that a block of rows may read.
-    pub tail: usize,
-    pitch: usize,
-    channels: usize,
+    layout: Layout,
 }
 
 impl Target for Rounded {
-    fn start(&mut self, rows: usize, columns: usize, channels: usize) {
-        (self.pitch, self.channels) = (columns * channels, channels);
-        let len = rows * columns * channels + self.tail;
-        for part in [&mut self.high, &mut self.low].into_iter().take(1 + usize::from(self.split)) {
-            part.clear();
-            part.resize(len, 0);
+    fn start(&mut self, window: &Window, rows: &Range<usize>) {
+        if let Some(len) = self.layout.change(window, rows, self.split) {
+            for part in [&mut self.high, &mut self.low].into_iter().take(1 + usize::from(self.split)) {
+                part.clear();
+                part.resize(len + tail(window), 0);
+            }
         }
     }
 
     #[inline(always)]
     fn put(&mut self, row: usize, column: usize, values: &[f32]) {
-        let start = row * self.pitch + column * self.channels;
+        let start = self.layout.start(row, column);
         tiles::round_row(&mut self.high[start..start + values.len()], values);
         if self.split {
             for (low, &v) in self.low[start..start + values.len()].iter_mut().zip(values) {
@@ -320,18 +343,21 @@ pub(crate) struct Planes {
     pub values: Vec<u16>,
     /// Places of a plane.
     pub plane: usize,
-    /// Places behind the last that are read.
-    pub tail: usize,
     columns: usize,
     channels: usize,
+    layout: Layout,
 }
 
 impl Target for Planes {
-    fn start(&mut self, rows: usize, columns: usize, channels: usize) {
-        (self.columns, self.channels) = (columns, channels);
-        self.plane = (rows * columns + self.tail).div_ceil(DEPTH) * DEPTH;
-        self.values.clear();
-        self.values.resize(channels.div_ceil(16) * 16 * self.plane + self.tail, 0);
+    fn start(&mut self, window: &Window, rows: &Range<usize>) {
+        (self.columns, self.channels) = (window.padded_width(), window.channels);
+        if self.layout.change(window, rows, false).is_some() {
+            // Behind the last place lies what a tile that begins at the last tap may read.
+            const BEHIND: usize = 2 * BLOCK;
+            self.plane = (window.padded_rows(rows).len() * self.columns + BEHIND).div_ceil(DEPTH) * DEPTH;
+            self.values.clear();
+            self.values.resize(self.channels.div_ceil(16) * 16 * self.plane + BEHIND, 0);
+        }
     }
 
     #[inline(always)]
@@ -339,32 +365,40 @@ impl Target for Planes {
         let start = row * self.columns + column;
         let channels = self.channels;
         let places = values.len() / channels;
-        for c0 in (0..channels).step_by(16) {
+        let part = |place: usize, c0: usize| -> [f32; 16] {
             let count = (channels - c0).min(16);
-            for p0 in (0..places).step_by(16) {
-                let size = (places - p0).min(16);
-                let mut square = [[0_u16; 16]; 16];
-                if count == 16 {
-                    for (p, line) in square.iter_mut().enumerate().take(size) {
-                        let source: &[f32; 16] =
-                            values[(p0 + p) * channels + c0..][..16].try_into().unwrap_or_else(|_| unreachable!("16 values"));
-                        for (b, &v) in line.iter_mut().zip(source) {
-                            *b = bf16(v) as u16;
-                        }
-                    }
-                } else {
-                    for (p, line) in square.iter_mut().enumerate().take(size) {
-                        tiles::round_row(&mut line[..count], &values[(p0 + p) * channels + c0..][..count]);
+            let mut part = [0.0; 16];
+            if place >= places {
+                return part;
+            }
+            let source = &values[place * channels + c0..];
+            if count == 16 {
+                part.copy_from_slice(&source[..16]);
+            } else {
+                part[..count].copy_from_slice(&source[..count]);
+            }
+            part
+        };
+        for c0 in (0..channels).step_by(16) {
+            for p0 in (0..places).step_by(32) {
+                let size = (places - p0).min(32);
+                let mut pairs = [[0_u32; 16]; 16];
+                for (q, line) in pairs.iter_mut().enumerate().take(size.div_ceil(2)) {
+                    let (first, second) = (part(p0 + 2 * q, c0), part(p0 + 2 * q + 1, c0));
+                    for ((word, &x), &y) in line.iter_mut().zip(&first).zip(&second) {
+                        *word = pair(x, y);
                     }
                 }
-                let mut turned = [[0_u16; 16]; 16];
-                for (c, line) in turned.iter_mut().enumerate() {
-                    for (p, b) in line.iter_mut().enumerate() {
-                        *b = square[p][c];
+                let turned = tiles::transpose(&pairs);
+                for (c, line) in turned.iter().enumerate().take((channels - c0).min(16)) {
+                    let target = &mut self.values[(c0 + c) * self.plane + start + p0..][..size];
+                    let (two, odd) = target.as_chunks_mut::<2>();
+                    for (two, &word) in two.iter_mut().zip(line) {
+                        *two = [word as u16, (word >> 16) as u16];
                     }
-                }
-                for (c, line) in turned.iter().enumerate().take(count) {
-                    self.values[(c0 + c) * self.plane + start + p0..][..size].copy_from_slice(&line[..size]);
+                    if let [last] = odd {
+                        *last = line[size / 2] as u16;
+                    }
                 }
             }
         }
@@ -378,16 +412,22 @@ pub(crate) fn lay_out_gradient(window: &Window, grad: &[f32], right: &mut Right)
     let (height, width) = (window.out_height(), window.out_width());
     let places = (height - 1) * stride * pitch + (width - 1) * stride + 1;
     right.reset(1, places, outputs);
-    let at = |place: usize| {
-        let (row, column) = (place / pitch, place % pitch);
+    // The gradient at a place with border, counted along with it.
+    let (mut row, mut column) = (0, 0);
+    let mut next = || {
         let inside = row % stride == 0 && column % stride == 0 && column / stride < width && row / stride < height;
-        inside.then(|| &grad[(row / stride * width + column / stride) * outputs..][..outputs])
+        let found = inside.then(|| &grad[(row / stride * width + column / stride) * outputs..][..outputs]);
+        column += 1;
+        if column == pitch {
+            (row, column) = (row + 1, 0);
+        }
+        found
     };
     let zeros = [0.0_f32; 16];
     let groups = right.groups();
     vectorized(|| {
         for place in (0..places.div_ceil(DEPTH) * DEPTH).step_by(2) {
-            let (first, second) = (at(place), at(place + 1));
+            let (first, second) = (next(), next());
             for group in 0..groups {
                 let line = right.line(group, 0, place);
                 if first.is_none() && second.is_none() || group * 16 >= outputs {
