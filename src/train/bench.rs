@@ -163,20 +163,3 @@ impl<T: Differentiable> Objective for UnetSteps<T> {
         with_precision(self.precision, || unet::share(leaves, unet, &told, &T::from_host(&text, &self.device)?, &self.device))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::compute::DeviceKind;
-    use crate::compute::candle::{CandleTensor, device};
-
-    #[test]
-    fn both_networks_make_their_steps() {
-        for (network, input) in [(Network::Unet, [2, 8, 16, 16]), (Network::Vae, [2, 3, 64, 64])] {
-            let times = steps::<CandleTensor>(network, 2, Precision::F32, 2, &device(DeviceKind::Cpu).unwrap()).unwrap();
-            assert_eq!(times.input, input);
-            assert!(times.parameters > 100_000);
-            assert_eq!(times.steps.len(), 2);
-        }
-    }
-}
