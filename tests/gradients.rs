@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use diffuscope::compute::candle::{self, CandleTensor};
+use diffuscope::compute::cpu::CpuTensor;
 use diffuscope::compute::{DeviceKind, Differentiable, Precision, Tensor};
 use diffuscope::host::HostTensor;
 use diffuscope::model::ModelError;
@@ -24,11 +25,8 @@ use diffuscope::train::{Result, TrainError, state};
 use std::path::Path;
 use std::time::Duration;
 
-/// The tensors that are tested.
-type T = CandleTensor;
-type Device = <T as Tensor>::Device;
-
-fn device() -> Device {
+/// candle's tensors live on the processor here; in the program they train on a card.
+fn candle_device() -> <CandleTensor as Tensor>::Device {
     candle::device(DeviceKind::Cpu).unwrap()
 }
 
@@ -51,28 +49,39 @@ fn small_unet() -> UNet2DConditionConfig {
     }
 }
 
-fn vae_objective(precision: Precision) -> (VaeObjective<T>, Vec<Variable>) {
-    VaeObjective::new(&small_vae(), 3, 4, &device(), precision).unwrap()
+fn vae_objective<T: Differentiable>(device: &T::Device, precision: Precision) -> (VaeObjective<T>, Vec<Variable>) {
+    VaeObjective::new(&small_vae(), 3, 4, device, precision).unwrap()
 }
 
-fn unet_objective(precision: Precision) -> (UnetObjective<T>, Vec<Variable>) {
+fn unet_objective<T: Differentiable>(device: &T::Device, precision: Precision) -> (UnetObjective<T>, Vec<Variable>) {
     let tokenizer = small_tokenizer();
     let text = ClipTextConfig { hidden_size: 16, intermediate_size: 32, ..ClipTextConfig::littleworld(tokenizer.vocab_size()) };
-    let (text, _) = start(1, &device(), |p| ClipTextModel::new(&text, p)).unwrap();
-    let (vae, _) = start(2, &device(), |p| AutoencoderKl::new(&small_vae(), p)).unwrap();
+    let (text, _) = start(1, device, |p| ClipTextModel::new(&text, p)).unwrap();
+    let (vae, _) = start(2, device, |p| AutoencoderKl::new(&small_vae(), p)).unwrap();
     let config = small_unet();
     let latents = gaussian(5, Stream::Eval, [12, config.in_channels, config.sample_size, config.sample_size]);
     let frozen = Frozen { tokenizer, text, vae, latents, first_scene: 0 };
     let plan = UnetPlan { config, object_weights: [1.0, 2.0, 1.5], seed: 3, batch: 4, precision };
-    UnetObjective::new(plan, frozen, &device(), StopFlag::default()).unwrap()
+    UnetObjective::new(plan, frozen, device, StopFlag::default()).unwrap()
 }
+
+fn clip_objective<T: Differentiable>(device: &T::Device, precision: Precision) -> (ClipObjective<T>, Vec<Variable>) {
+    ClipObjective::new(small_tokenizer(), 3, 6, device, precision).unwrap()
+}
+
+fn judge_objective<T: Differentiable>(device: &T::Device, precision: Precision) -> (JudgeObjective<T>, Vec<Variable>) {
+    JudgeObjective::new(None, 3, 6, device, precision).unwrap()
+}
+
+/// The gradients of the first step, the mean over its parts, by path.
+type Found = Vec<(String, HostTensor)>;
 
 /// Every one of `variables` gets a finite gradient that is not zero.
 ///
 /// Some layers start at zero by design, which blocks what lies before them until the first update; so all variables are moved a
 /// little first. The bias of attention keys adds the same to all scores of a query, which the softmax takes out again: its
 /// gradient is zero by mathematics, and rounding alone is left of it.
-fn every_variable_has_a_gradient<O: Objective>(objective: &O, mut variables: Vec<Variable>) {
+fn every_variable_has_a_gradient<O: Objective>((objective, mut variables): (O, Vec<Variable>)) -> Found {
     for (index, variable) in variables.iter_mut().enumerate() {
         let noise = gaussian(index as u64, Stream::Init, variable.values.shape());
         variable.values = variable.values.lincomb(1.0, &noise, 0.05);
@@ -82,19 +91,20 @@ fn every_variable_has_a_gradient<O: Objective>(objective: &O, mut variables: Vec
     let shares = objective.shares(&leaves, &model, objective.batch(0, 0).unwrap()).unwrap();
     assert!(shares.iter().all(|share| share.gradients.len() == variables.len()));
     let mut largest = 0.0_f64;
-    let mut norms = Vec::new();
+    let (mut norms, mut found) = (Vec::new(), Vec::new());
     for (index, Variable { path, values }) in variables.iter().enumerate() {
-        let norm: f64 = shares
-            .iter()
-            .map(|share| {
-                let gradient = share.gradients[index].clone().unwrap_or_else(|| panic!("{path}: no gradient"));
-                let gradient = HostTensor::new(values.shape(), gradient).unwrap_or_else(|error| panic!("{path}: {error}"));
-                assert!(gradient.is_finite(), "{path}: not finite");
-                gradient.norm()
-            })
-            .sum();
-        largest = largest.max(norm);
-        norms.push((path.clone(), norm));
+        let mut mean = HostTensor::full(values.shape(), 0.0);
+        let mut sum_of_norms = 0.0;
+        for share in &shares {
+            let gradient = share.gradients[index].clone().unwrap_or_else(|| panic!("{path}: no gradient"));
+            let gradient = HostTensor::new(values.shape(), gradient).unwrap_or_else(|error| panic!("{path}: {error}"));
+            assert!(gradient.is_finite(), "{path}: not finite");
+            sum_of_norms += gradient.norm();
+            mean = mean.lincomb(1.0, &gradient, 1.0 / shares.len() as f64);
+        }
+        largest = largest.max(sum_of_norms);
+        norms.push((path.clone(), sum_of_norms));
+        found.push((path.clone(), mean));
     }
     assert!(norms.len() > 10 && largest > 0.0);
     for (path, norm) in norms {
@@ -103,6 +113,17 @@ fn every_variable_has_a_gradient<O: Objective>(objective: &O, mut variables: Vec
         } else {
             assert!(norm > 1e-7 * largest, "{path}: {norm} where the largest is {largest}");
         }
+    }
+    found
+}
+
+/// The same step with tensors of two makes gives the same gradients, but for rounding.
+fn agree(ours: &Found, theirs: &Found) {
+    let largest = theirs.iter().map(|(_, gradient)| gradient.norm()).fold(0.0, f64::max);
+    for ((path, ours), (other, theirs)) in ours.iter().zip(theirs) {
+        assert_eq!(path, other);
+        let difference = ours.lincomb(1.0, theirs, -1.0).norm();
+        assert!(difference < 1e-3 * theirs.norm() + 1e-5 * largest, "{path}: {difference} of {}", theirs.norm());
     }
 }
 
@@ -123,35 +144,38 @@ fn gradients_are_carried_to_the_leaves<T: Differentiable>(device: &T::Device) {
 
 #[test]
 fn gradients_start_where_they_are_given() {
-    gradients_are_carried_to_the_leaves::<T>(&device());
+    gradients_are_carried_to_the_leaves::<CpuTensor>(&());
+    gradients_are_carried_to_the_leaves::<CandleTensor>(&candle_device());
 }
 
 #[test]
 fn vae_gradients() {
-    for precision in [Precision::F32, Precision::Bf16] {
-        let (objective, variables) = vae_objective(precision);
-        every_variable_has_a_gradient(&objective, variables);
-    }
+    let ours = every_variable_has_a_gradient(vae_objective::<CpuTensor>(&(), Precision::F32));
+    let theirs = every_variable_has_a_gradient(vae_objective::<CandleTensor>(&candle_device(), Precision::F32));
+    agree(&ours, &theirs);
+    every_variable_has_a_gradient(vae_objective::<CpuTensor>(&(), Precision::Bf16));
 }
 
 #[test]
 fn unet_gradients() {
-    for precision in [Precision::F32, Precision::Bf16] {
-        let (objective, variables) = unet_objective(precision);
-        every_variable_has_a_gradient(&objective, variables);
-    }
+    let ours = every_variable_has_a_gradient(unet_objective::<CpuTensor>(&(), Precision::F32));
+    let theirs = every_variable_has_a_gradient(unet_objective::<CandleTensor>(&candle_device(), Precision::F32));
+    agree(&ours, &theirs);
+    every_variable_has_a_gradient(unet_objective::<CpuTensor>(&(), Precision::Bf16));
 }
 
 #[test]
 fn clip_gradients() {
-    let (objective, variables) = ClipObjective::<T>::new(small_tokenizer(), 3, 6, &device(), Precision::F32).unwrap();
-    every_variable_has_a_gradient(&objective, variables);
+    let ours = every_variable_has_a_gradient(clip_objective::<CpuTensor>(&(), Precision::F32));
+    let theirs = every_variable_has_a_gradient(clip_objective::<CandleTensor>(&candle_device(), Precision::F32));
+    agree(&ours, &theirs);
 }
 
 #[test]
 fn judge_gradients() {
-    let (objective, variables) = JudgeObjective::<T>::new(None, 3, 6, &device(), Precision::F32).unwrap();
-    every_variable_has_a_gradient(&objective, variables);
+    let ours = every_variable_has_a_gradient(judge_objective::<CpuTensor>(&(), Precision::F32));
+    let theirs = every_variable_has_a_gradient(judge_objective::<CandleTensor>(&candle_device(), Precision::F32));
+    agree(&ours, &theirs);
 }
 
 const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.01, clip: 1.0, ema: 0.9 };
@@ -264,24 +288,24 @@ fn resumes_exactly<O: Objective>(make: impl Fn() -> (O, Vec<Variable>)) {
 
 #[test]
 fn vae_resumes_exactly() {
-    resumes_exactly(|| vae_objective(Precision::Bf16));
+    resumes_exactly(|| vae_objective::<CpuTensor>(&(), Precision::Bf16));
 }
 
 #[test]
 fn unet_resumes_exactly() {
-    resumes_exactly(|| unet_objective(Precision::Bf16));
+    resumes_exactly(|| unet_objective::<CpuTensor>(&(), Precision::Bf16));
 }
 
 #[test]
 fn clip_resumes_exactly() {
-    resumes_exactly(|| ClipObjective::<T>::new(small_tokenizer(), 3, 6, &device(), Precision::Bf16).unwrap());
+    resumes_exactly(|| clip_objective::<CpuTensor>(&(), Precision::Bf16));
 }
 
 #[test]
 fn another_run_is_not_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let train = |seed: u64| {
-        let (objective, variables) = VaeObjective::<T>::new(&small_vae(), seed, 2, &device(), Precision::F32).unwrap();
+        let (objective, variables) = VaeObjective::<CpuTensor>::new(&small_vae(), seed, 2, &(), Precision::F32).unwrap();
         let mut optimizer = AdamW::new(variables, ADAMW);
         let objective = Killed { inner: &objective, at: u64::MAX };
         run(&objective, &mut optimizer, &options(folder.path(), 1, true))

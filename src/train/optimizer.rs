@@ -278,6 +278,18 @@ mod tests {
     }
 
     #[test]
+    fn weights_are_changed_where_they_are() {
+        let mut optimizer = optimizer();
+        let gradients = [vec![Some(vec![0.1, 0.8])]];
+        optimizer.update(&gradients, 0.01).unwrap();
+        let place = |optimizer: &AdamW| optimizer.slots[0].weight.data().as_ptr();
+        let before = place(&optimizer);
+        drop(optimizer.leaves::<crate::compute::cpu::CpuTensor>(&()).unwrap());
+        optimizer.update(&gradients, 0.01).unwrap();
+        assert_eq!(place(&optimizer), before);
+    }
+
+    #[test]
     fn a_severed_variable_is_an_error() {
         for gradients in [vec![], vec![vec![None]], vec![vec![Some(vec![1.0, 1.0])], vec![None]], vec![vec![Some(vec![1.0])]]] {
             assert!(optimizer().update(&gradients, 0.1).is_err());

@@ -10,7 +10,7 @@ use super::sampling::{Painter, training_schedule};
 use super::scenes::{below, step_rng, unit};
 use super::sheet;
 use super::vars::{Leaves, Variable, Weights, start};
-use super::{HELD_OUT, Result};
+use super::{HELD_OUT, Result, TrainError};
 use crate::compute::{Differentiable, Precision, Tensor, with_precision};
 use crate::diffusion::NoiseSchedule;
 use crate::diffusion::objective::{MIN_SNR_GAMMA, min_snr_weight, target};
@@ -110,29 +110,35 @@ impl<T: Differentiable> UnetObjective<T> {
     /// The training of a network, and its variables at the start.
     ///
     /// # Errors
-    /// When it cannot be built.
+    /// When it cannot be built, or a weight is not positive.
     pub fn new(plan: UnetPlan, frozen: Frozen<T>, device: &T::Device, stop: StopFlag) -> Result<(Self, Vec<Variable>)> {
+        if !plan.object_weights.iter().all(|weight| weight.is_finite() && *weight > 0.0) {
+            return Err(TrainError::Missing(format!("the weights {:?} of scenes are not positive", plan.object_weights)));
+        }
         let seed = plan.seed ^ 0x756e_6574;
         let objective = Self { plan, frozen, schedule: training_schedule()?, device: device.clone(), stop };
         let (_, variables) = start(seed, device, |p| objective.build(p))?;
         Ok((objective, variables))
     }
 
-    /// A scene to train on: by chance, where those with as many objects count by [`UnetPlan::object_weights`].
+    /// A scene to train on.
     fn draw(&self, rng: &mut ChaCha8Rng) -> usize {
-        let weights = self.plan.object_weights;
-        let largest = weights.iter().fold(0.0, |largest: f64, &weight| largest.max(weight));
-        loop {
-            let index = below(rng, self.frozen.latents.shape()[0]);
-            let objects = self.scene(index).objects.len().clamp(1, MAX_OBJECTS);
-            if unit(rng) * largest < weights[objects - 1] {
-                return index;
-            }
-        }
+        draw(rng, self.frozen.latents.shape()[0], &self.plan.object_weights, |index| self.scene(index).objects.len())
     }
 
     fn scene(&self, index: usize) -> Scene {
         Scene::sample(self.frozen.first_scene + index as u64)
+    }
+}
+
+/// One of `count` scenes by chance, each as likely as the weight of its number of objects says.
+fn draw(rng: &mut ChaCha8Rng, count: usize, weights: &[f64; MAX_OBJECTS], objects: impl Fn(usize) -> usize) -> usize {
+    let largest = weights.iter().fold(0.0, |largest: f64, &weight| largest.max(weight));
+    loop {
+        let index = below(rng, count);
+        if unit(rng) * largest < weights[objects(index).clamp(1, MAX_OBJECTS) - 1] {
+            return index;
+        }
     }
 }
 
@@ -250,5 +256,22 @@ impl<T: Differentiable> Objective for UnetObjective<T> {
         let start = noise::gaussian(HELD_OUT, Stream::Eval, [PROMPTS.len(), channels, side, side]);
         let Some(latents) = painter.latents(&PROMPTS, &start, 20, 5.0)? else { return Ok(None) };
         Ok(Some(sheet::grid(&sheet::unbatch(&painter.decode(&latents)?), 4)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenes_are_drawn_by_their_weights() {
+        let mut rng = step_rng(0, "test", 0);
+        let mut counts = [0_usize; 3];
+        for _ in 0..9000 {
+            counts[draw(&mut rng, 3, &[1.0, 2.0, 1.5], |index| index + 1)] += 1;
+        }
+        for (count, want) in counts.into_iter().zip([2000_usize, 4000, 3000]) {
+            assert!(count.abs_diff(want) < 150, "{counts:?}");
+        }
     }
 }
