@@ -27,6 +27,8 @@ pub enum Stream {
     World = 5,
     /// Evaluation.
     Eval = 6,
+    /// Pictures that are not scenes.
+    Generic = 7,
 }
 
 /// A portable generator for `seed` and `stream`.

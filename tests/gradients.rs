@@ -60,7 +60,7 @@ fn unet_objective<T: Differentiable>(device: &T::Device, precision: Precision) -
     let (vae, _) = start(2, device, |p| AutoencoderKl::new(&small_vae(), p)).unwrap();
     let config = small_unet();
     let latents = gaussian(5, Stream::Eval, [12, config.in_channels, config.sample_size, config.sample_size]);
-    let frozen = Frozen { tokenizer, text, vae, latents, first_scene: 0 };
+    let frozen = Frozen { tokenizer, text, vae, latents, seeds: (0..12).collect() };
     let plan = UnetPlan { config, object_weights: [1.0, 2.0, 1.5], seed: 3, batch: 4, precision };
     UnetObjective::new(plan, frozen, device, StopFlag::default()).unwrap()
 }

@@ -1,10 +1,11 @@
 //! `diffuscope eval`: how good a model is, in numbers.
 
 use super::interrupt::{self, Interrupted};
-use super::output;
 use super::tensors::OnCpu;
+use super::{output, report};
 use crate::diffusion::SchedulerConfig;
-use crate::measure::{Judge, Proportion, Sample};
+use crate::figure::write_atomic;
+use crate::measure::Judge;
 use crate::model::clip::{ClipTextConfig, ClipTextModel};
 use crate::model::tokenizer::ClipTokenizer;
 use crate::model::unet::{UNet2DConditionConfig, UNet2DConditionModel};
@@ -12,12 +13,12 @@ use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
 use crate::pipeline;
 use crate::train::assemble::{build_from, write_json};
 use crate::train::clip::ClipPair;
-use crate::train::evaluate::{Plan, Report, SAMPLE_COLUMNS, Scores, Subject, Tally};
+use crate::train::evaluate::{Plan, Report, Subject};
 use crate::train::runner::StopFlag;
 use crate::train::sampling::Painter;
 use crate::train::sheet;
 use anyhow::{Context, bail};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
@@ -25,18 +26,25 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     diffuscope eval\n  \
-    diffuscope eval --model runs/first --captions 64 --guidance 3,5,7.5 --json\n\n\
+    diffuscope eval --model runs/first --captions 64 --guidance 3,5,7.5 --json\n  \
+    diffuscope eval --captions 256 --two 256 --pairs 96 --out card\n\n\
     Printed: reconstruction by the autoencoder, retrieval by CLIP, and for each guidance scale how often an independent\n\
     classifier (the judge) finds in the drawn picture what the caption says; beside it the same for rendered scenes.")]
 pub struct EvalArgs {
     /// The folder of a training run, or a model folder with judge/ and image_encoder/ in it; the built-in model by default
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Held-out captions for each guidance scale
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(8..=100_000))]
+    /// Held-out captions of one object for each guidance scale
+    #[arg(long, value_name = "N", default_value_t = 96, value_parser = clap::value_parser!(u64).range(8..=100_000))]
     pub captions: u64,
+    /// Held-out captions of two objects side by side for each guidance scale
+    #[arg(long, value_name = "N", default_value_t = 96, value_parser = clap::value_parser!(u64).range(0..=100_000))]
+    pub two: u64,
+    /// Captions of one object of a pair of kind and colour that was held out, for each guidance scale
+    #[arg(long, value_name = "N", default_value_t = 48, value_parser = clap::value_parser!(u64).range(0..=100_000))]
+    pub pairs: u64,
     /// Guidance scales, separated by commas
-    #[arg(long, value_name = "W,..", value_delimiter = ',', default_value = "1,2,3,5,7.5,12")]
+    #[arg(long, value_name = "W,..", value_delimiter = ',', default_value = "1,2,3,5,7.5,12,20")]
     pub guidance: Vec<f64>,
     /// DDIM steps
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -44,7 +52,8 @@ pub struct EvalArgs {
     /// Print JSON rather than a table
     #[arg(long)]
     pub json: bool,
-    /// Also write report.json and samples.png into this folder
+    /// Also write report.json, tables.md (the same figures), samples.png (100 unselected ones at the best scale) and guidance.png
+    /// (the first captions at every scale) into this folder
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
@@ -114,7 +123,11 @@ pub fn run(args: EvalArgs) -> anyhow::Result<()> {
         stop: stop.clone(),
     };
     let subject = Subject { painter, pair: &pair, judge: &judge, device: &device, stop: stop.clone() };
-    let plan = Plan { captions: args.captions as usize, guidance: args.guidance, steps: args.steps as usize };
+    let plan = Plan {
+        captions: [args.captions, args.two, args.pairs].map(|count| count as usize),
+        guidance: args.guidance,
+        steps: args.steps as usize,
+    };
     let bar = output::progress(1, "pictures");
     let report = std::thread::scope(|scope| {
         let watched = scope.spawn(|| {
@@ -134,115 +147,19 @@ pub fn run(args: EvalArgs) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let report = report.map_err(|_| anyhow::anyhow!("the measuring has panicked"))??;
     let Some(report) = report else { return Err(Interrupted.into()) };
-    let record = to_json(&report, &plan);
+    let record = report::to_json(&report, &plan);
     if let Some(folder) = &args.out {
-        write(folder, &record, &report)?;
+        write(folder, &record, &report::to_markdown(&report, &plan), &report)?;
     }
-    if args.json { output::print(&format!("{record:#}")) } else { output::print(&table(&report, &plan)) }
+    if args.json { output::print(&format!("{record:#}")) } else { output::print(&report::to_text(&report, &plan)) }
 }
 
-fn write(folder: &Path, record: &Value, report: &Report) -> anyhow::Result<()> {
+fn write(folder: &Path, record: &Value, tables: &str, report: &Report) -> anyhow::Result<()> {
     let told = || format!("cannot write into {}", folder.display());
     std::fs::create_dir_all(folder).with_context(told)?;
     write_json(&folder.join("report.json"), record).with_context(told)?;
-    sheet::save(&folder.join("samples.png"), &sheet::grid(&report.samples, SAMPLE_COLUMNS)).with_context(told)
-}
-
-fn percent(share: &Proportion) -> String {
-    if share.trials == 0 { "-".to_owned() } else { format!("{:.1} ± {:.1}", 100.0 * share.value(), 100.0 * share.half_width()) }
-}
-
-/// A column's heading and where its share is found.
-type Column = (&'static str, fn(&Tally) -> &Proportion);
-/// A set of captions and where its shares are found.
-type Set = (&'static str, fn(&Scores) -> &Tally);
-
-/// Columns of the table of shares.
-const COLUMNS: [Column; 7] = [
-    ("kind", |tally| &tally.kind),
-    ("colour", |tally| &tally.color),
-    ("ground", |tally| &tally.ground),
-    ("time", |tally| &tally.time),
-    ("left/right", |tally| &tally.left_right),
-    ("count", |tally| &tally.count),
-    ("all", |tally| &tally.all),
-];
-
-fn rows(report: &Report) -> Vec<(String, &Scores)> {
-    let mut rows = vec![("rendered".to_owned(), &report.real), ("reconstructed".to_owned(), &report.reconstructed)];
-    rows.extend(report.guided.iter().map(|(scale, scores)| (format!("w = {scale}"), scores)));
-    rows
-}
-
-fn table(report: &Report, plan: &Plan) -> String {
-    let (psnr, ssim) = (&report.fidelity.psnr, &report.fidelity.ssim);
-    let mut lines = vec![
-        format!("Autoencoder, {} held-out scenes", report.held_out),
-        format!("  PSNR {:.2} ± {:.2} dB, SSIM {:.4} ± {:.4}", psnr.mean(), psnr.half_width(), ssim.mean(), ssim.half_width()),
-        format!("CLIP, top-1 among {} held-out scenes (equal captions count as right)", report.held_out),
-        format!(
-            "  caption of a picture {:.1} %, picture of a caption {:.1} %",
-            100.0 * report.retrieval.text_of_picture,
-            100.0 * report.retrieval.picture_of_text
-        ),
-    ];
-    let sets: [Set; 2] = [("one object", |s| &s.one), ("two objects side by side", |s| &s.two)];
-    for (name, tally) in sets {
-        let count = tally(&report.real).all.trials;
-        lines.push(format!("Judged right, captions of {name} ({count}), % ± half of the 95 % interval, DDIM {} steps", plan.steps));
-        lines.push(format!("  {:<14}{}", "", COLUMNS.map(|(name, _)| format!("{name:>14}")).concat()));
-        for (label, scores) in rows(report) {
-            let cells = COLUMNS.map(|(_, share)| format!("{:>14}", percent(share(tally(scores)))));
-            lines.push(format!("  {label:<14}{}", cells.concat()));
-        }
-    }
-    lines.push("Diversity among samples of one caption (mean RMS difference of pairs) and strength of colour".to_owned());
-    lines.push(format!("  {:<14}{:>18}{:>18}{:>16}{:>18}", "", "judge's features", "pixels", "clipped %", "HSV saturation"));
-    for (label, scores) in rows(report) {
-        let mean = |sample: &Sample, factor: f64| match sample.is_empty() {
-            true => "-".to_owned(),
-            false => format!("{:.3} ± {:.3}", factor * sample.mean(), factor * sample.half_width()),
-        };
-        lines.push(format!(
-            "  {label:<14}{:>18}{:>18}{:>16}{:>18}",
-            mean(&scores.feature_diversity, 1.0),
-            mean(&scores.pixel_diversity, 1.0),
-            mean(&scores.clipped, 100.0),
-            mean(&scores.hsv, 1.0)
-        ));
-    }
-    lines.join("\n")
-}
-
-fn to_json(report: &Report, plan: &Plan) -> Value {
-    let sample = |sample: &Sample| json!({ "mean": sample.mean(), "half_width": sample.half_width(), "count": sample.len() });
-    let tally = |tally: &Tally| -> Value {
-        let cells = COLUMNS.iter().filter(|(_, share)| share(tally).trials > 0).map(|(name, share)| {
-            let share = share(tally);
-            ((*name).to_owned(), json!({ "share": share.value(), "half_width": share.half_width(), "pictures": share.trials }))
-        });
-        Value::Object(cells.collect())
-    };
-    let scores = |scores: &Scores| {
-        json!({
-            "one_object": tally(&scores.one),
-            "two_objects": tally(&scores.two),
-            "feature_diversity": sample(&scores.feature_diversity),
-            "pixel_diversity": sample(&scores.pixel_diversity),
-            "clipped": sample(&scores.clipped),
-            "hsv_saturation": sample(&scores.hsv),
-        })
-    };
-    let guided = report.guided.iter().map(|(scale, found)| json!({ "guidance_scale": scale, "scores": scores(found) }));
-    json!({
-        "captions": plan.captions,
-        "steps": plan.steps,
-        "sampler": "ddim",
-        "held_out_scenes": report.held_out,
-        "vae": { "psnr_db": sample(&report.fidelity.psnr), "ssim": sample(&report.fidelity.ssim) },
-        "retrieval": { "text_of_picture": report.retrieval.text_of_picture, "picture_of_text": report.retrieval.picture_of_text },
-        "rendered": scores(&report.real),
-        "reconstructed": scores(&report.reconstructed),
-        "guided": guided.collect::<Vec<_>>(),
-    })
+    write_atomic(&folder.join("tables.md"), tables.as_bytes()).with_context(told)?;
+    let samples: Vec<_> = report.samples.iter().map(|(_, picture)| picture.clone()).collect();
+    sheet::save(&folder.join("samples.png"), &sheet::grid(&samples, report::SAMPLE_COLUMNS)).with_context(told)?;
+    sheet::save(&folder.join("guidance.png"), &sheet::grid(&report.sheet, report.sheet_columns)).with_context(told)
 }

@@ -9,6 +9,7 @@ mod interrupt;
 mod offscreen;
 mod options;
 mod output;
+mod report;
 mod stage;
 mod tensors;
 mod train;

@@ -2,7 +2,8 @@
 
 use super::interrupt;
 use crate::figure::{self, to_rgb8, write_atomic};
-use crate::world::{MAX_SIDE, Scene, render_rgb};
+use crate::host::HostTensor;
+use crate::world::{MAX_SIDE, Scene, generic_rgb, render_rgb};
 use anyhow::{Context, Result, bail, ensure};
 use image::{ImageFormat, RgbImage};
 use rayon::prelude::*;
@@ -15,6 +16,7 @@ use tempfile::NamedTempFile;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  \
     diffuscope world --seed 1 --count 64 -o sheet.png\n  \
+    diffuscope world --generic --count 100 -o generic.png\n  \
     diffuscope world --seed 1 --count 1000 --size 256 --export littleworld\n\n\
     An export holds one PNG for each scene and captions.jsonl, one line for each picture:\n  \
     {\"file\": \"000000.png\", \"caption\": \"...\", \"captions\": [\"...\"], \"seed\": 1, \"scene\": {...}}")]
@@ -31,6 +33,9 @@ pub struct WorldArgs {
     /// Pictures in a row of the sheet; by default about as many as there are rows
     #[arg(long, value_name = "C")]
     pub columns: Option<usize>,
+    /// Draw pictures that are not scenes: what the autoencoder also sees in training
+    #[arg(long, conflicts_with = "export")]
+    pub generic: bool,
     /// Write a sheet of all scenes to this PNG file
     #[arg(short, long, value_name = "FILE", required_unless_present = "export")]
     pub output: Option<PathBuf>,
@@ -67,6 +72,11 @@ fn seed_of(args: &WorldArgs, index: usize) -> u64 {
     args.seed.wrapping_add(index as u64)
 }
 
+fn picture(args: &WorldArgs, index: usize) -> HostTensor {
+    let seed = seed_of(args, index);
+    if args.generic { generic_rgb(seed, args.size) } else { render_rgb(&Scene::sample(seed), args.size) }
+}
+
 fn write_sheet(args: &WorldArgs, path: &Path) -> Result<()> {
     let side = args.size;
     let columns = args.columns.unwrap_or_else(|| (args.count - 1).isqrt() + 1).min(args.count);
@@ -78,8 +88,7 @@ fn write_sheet(args: &WorldArgs, path: &Path) -> Result<()> {
     let mut sheet = RgbImage::from_pixel(width as u32, height as u32, image::Rgb([255; 3]));
     for start in (0..args.count).step_by(256) {
         let end = (start + 256).min(args.count);
-        let pictures: Vec<Vec<u8>> =
-            (start..end).into_par_iter().map(|i| to_rgb8(&render_rgb(&Scene::sample(seed_of(args, i)), side))).collect::<Result<_, _>>()?;
+        let pictures: Vec<Vec<u8>> = (start..end).into_par_iter().map(|i| to_rgb8(&picture(args, i))).collect::<Result<_, _>>()?;
         for (i, picture) in (start..end).zip(pictures) {
             let (left, top) = (GAP + (i % columns) * (side + GAP), GAP + (i / columns) * (side + GAP));
             for (row, line) in picture.chunks_exact(3 * side).enumerate() {
@@ -155,7 +164,7 @@ mod tests {
     use super::*;
 
     fn args(count: usize, output: Option<PathBuf>, export: Option<PathBuf>) -> WorldArgs {
-        WorldArgs { seed: 3, count, size: 32, columns: None, output, export }
+        WorldArgs { seed: 3, count, size: 32, columns: None, generic: false, output, export }
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -174,6 +183,9 @@ mod tests {
         let last = to_rgb8(&render_rgb(&Scene::sample(7), 32)).unwrap();
         assert_eq!(sheet.get_pixel(40, 40).0, last[..3]);
         assert_eq!(names(folder.path()), ["sheet.png"]);
+        run(WorldArgs { generic: true, ..args(2, Some(path.clone()), None) }).unwrap();
+        let first = to_rgb8(&generic_rgb(3, 32)).unwrap();
+        assert_eq!(image::open(&path).unwrap().to_rgb8().get_pixel(4, 4).0, first[..3]);
     }
 
     #[test]

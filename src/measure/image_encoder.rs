@@ -1,6 +1,6 @@
 //! CLIP's two ends that diffusion itself does not need: the picture encoder and the projection of the text.
 
-use super::trunk::Trunk;
+use super::trunk::{SMALL, Trunk};
 use crate::compute::Tensor;
 use crate::model::ModelError;
 use crate::model::layers::Linear;
@@ -22,7 +22,8 @@ impl<T: Tensor> ImageEncoder<T> {
     /// # Errors
     /// When a weight is missing or has another shape.
     pub fn new(p: &Params<T>) -> Result<Self, ModelError> {
-        Ok(Self { trunk: Trunk::new(&p.pp("trunk"))?, projection: Linear::new(&p.pp("projection"), Trunk::<T>::WIDTH, FEATURES, false)? })
+        let projection = Linear::new(&p.pp("projection"), Trunk::<T>::WIDTH, FEATURES, false)?;
+        Ok(Self { trunk: Trunk::new(&p.pp("trunk"), SMALL)?, projection })
     }
 
     /// `pictures: [B, 3, 64, 64]` in -1..1 -> `[B, FEATURES]`, not normalised.

@@ -1,11 +1,11 @@
 //! The judge: an independent classifier of what is on a picture. It measures only; nothing is trained against it.
 
 use super::adherence::Verdict;
-use super::trunk::Trunk;
-use crate::compute::Tensor;
+use super::trunk::{DEEP, MAP_SIDE, Trunk};
+use crate::compute::{Conv2d, Tensor};
 use crate::host::HostTensor;
 use crate::model::ModelError;
-use crate::model::layers::Linear;
+use crate::model::layers::{Conv, Linear};
 use crate::model::params::Params;
 use crate::world::{Color, Ground, Kind, MAX_OBJECTS, Time};
 
@@ -53,6 +53,12 @@ impl Head {
 /// Number of all logits.
 pub const LOGITS: usize = MAX_OBJECTS + 2 * Kind::ALL.len() + 2 * Color::ALL.len() + Ground::ALL.len() + Time::ALL.len();
 
+/// Places at which the judge is also asked in training: those of an 8x8 grid.
+pub const CELLS: usize = MAP_SIDE * MAP_SIDE;
+
+/// Logits of each place: nothing or one of the kinds, then the colours.
+pub const CELL_LOGITS: usize = 1 + Kind::ALL.len() + Color::ALL.len();
+
 /// What the judge says of a batch.
 #[derive(Debug, Clone)]
 pub struct JudgeOutput<T> {
@@ -60,6 +66,8 @@ pub struct JudgeOutput<T> {
     pub logits: T,
     /// What the answers are read from: `[B, WIDTH]`.
     pub features: T,
+    /// What is where, which only training asks: `[B, CELL_LOGITS, 8, 8]`.
+    pub cells: T,
 }
 
 /// The classifier. Pictures are `[B, 3, 64, 64]` in -1..1.
@@ -67,15 +75,19 @@ pub struct JudgeOutput<T> {
 pub struct Judge<T> {
     trunk: Trunk<T>,
     heads: Linear<T>,
+    cells: Conv<T>,
 }
 
 impl<T: Tensor> Judge<T> {
-    /// Its weights at `p`: `trunk.*` and `heads.*`.
+    /// Its weights at `p`: `trunk.*`, `heads.*` and `cells.*`.
     ///
     /// # Errors
     /// When a weight is missing or has another shape.
     pub fn new(p: &Params<T>) -> Result<Self, ModelError> {
-        Ok(Self { trunk: Trunk::new(&p.pp("trunk"))?, heads: Linear::new(&p.pp("heads"), Trunk::<T>::WIDTH, LOGITS, true)? })
+        let trunk = Trunk::new(&p.pp("trunk"), DEEP)?;
+        let heads = Linear::new(&p.pp("heads"), Trunk::<T>::WIDTH, LOGITS, true)?;
+        let width = DEEP.last().map_or(3, |stage| stage.0);
+        Ok(Self { trunk, heads, cells: Conv::new(&p.pp("cells"), width, CELL_LOGITS, 1, Conv2d::POINTWISE)? })
     }
 
     /// Answers and what they are read from.
@@ -83,8 +95,9 @@ impl<T: Tensor> Judge<T> {
     /// # Errors
     /// When the shape does not fit.
     pub fn forward(&self, pictures: &T) -> Result<JudgeOutput<T>, ModelError> {
-        let features = self.trunk.forward(pictures)?;
-        Ok(JudgeOutput { logits: self.heads.forward(&features)?, features })
+        let maps = self.trunk.maps(pictures)?;
+        let features = self.trunk.join(&maps)?;
+        Ok(JudgeOutput { logits: self.heads.forward(&features)?, features, cells: self.cells.forward(&maps)? })
     }
 }
 

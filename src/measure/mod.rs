@@ -6,14 +6,16 @@ mod judge;
 mod picture;
 mod retrieval;
 mod statistics;
+mod tally;
 mod trunk;
 
 pub use adherence::{Score, Verdict, score};
 pub use image_encoder::{FEATURES, ImageEncoder, TextProjection};
-pub use judge::{Head, Judge, JudgeOutput, LOGITS};
+pub use judge::{CELL_LOGITS, CELLS, Head, Judge, JudgeOutput, LOGITS};
 pub use picture::{Saturation, halve, mean_pairwise_distance, mean_squared_error, psnr, saturation, ssim};
 pub use retrieval::{Retrieval, retrieve};
 pub use statistics::{Proportion, Sample};
+pub use tally::Tally;
 pub use trunk::{SIDE, Trunk};
 
 /// What goes wrong in a measurement.

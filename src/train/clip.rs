@@ -1,37 +1,42 @@
 //! Training of the text encoder by contrast with pictures (Radford et al. 2021, arXiv 2103.00020).
+//!
+//! Among random scenes a bag of words is enough to find the right one, and nothing makes the encoder hear which colour is whose
+//! or who stands on which side. So many scenes come with their [`Twin`], which differs in just that.
 
 use super::losses::{self, Contrast};
 use super::optimizer::AdamWConfig;
 use super::record::Part;
 use super::runner::{Objective, PARTS, Share, at_once};
-use super::scenes::{PicturePool, SIDE, below, divide, step_rng};
+use super::scenes::{PicturePool, SIDE, below, divide, step_rng, training_seeds, unit};
 use super::vars::{Leaves, Variable, Weights, start};
 use super::{HELD_OUT, Result, TrainError};
 use crate::compute::{Differentiable, Precision, Tensor, with_precision};
 use crate::host::HostTensor;
-use crate::measure::{self, ImageEncoder, Retrieval, TextProjection};
+use crate::measure::{self, ImageEncoder, Proportion, Retrieval, TextProjection};
 use crate::model::ModelError;
 use crate::model::clip::{ClipTextConfig, ClipTextModel};
 use crate::model::params::{Init, Params};
 use crate::model::tokenizer::{ClipTokenizer, train_bpe};
-use crate::world::Scene;
+use crate::world::{Scene, SceneSpec, Twin};
 use rand::Rng;
 use std::collections::HashMap;
 
 /// AdamW as CLIP is trained.
-pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.98, eps: 1e-8, weight_decay: 0.05, clip: 1.0, ema: 0.99 };
+pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.98, eps: 1e-8, weight_decay: 0.05, clip: 1.0, ema: 0.995 };
 /// Where the logarithm of the scale starts, `ln(1 / 0.07)`, and its largest value, `ln 100`.
 const LOG_SCALE: [f64; 2] = [2.659_26, 4.605_17];
-/// Scenes that it is trained on.
-const SCENES: usize = 12_288;
+/// Scenes that it is trained on, none of which has a held-out pair of kind and colour.
+const SCENES: usize = 24_576;
+/// Of the scenes drawn that have a twin, the share that comes with it.
+const WITH_TWIN: f64 = 0.5;
 /// Captions that the vocabulary is learned from.
-const CORPUS: u64 = 20_000;
+const CORPUS: usize = 20_000;
 /// Merged symbols of the vocabulary.
 const MERGES: usize = 250;
 
 /// Learns the vocabulary from captions of the training scenes: `vocab.json` and `merges.txt`.
 pub fn learn_vocabulary() -> (String, String) {
-    let captions: Vec<String> = (0..CORPUS).map(|index| Scene::sample(index).caption(index)).collect();
+    let captions: Vec<String> = training_seeds(0, CORPUS).into_iter().map(|seed| Scene::sample(seed).caption(seed)).collect();
     train_bpe(captions.iter().map(String::as_str), MERGES)
 }
 
@@ -85,7 +90,10 @@ pub struct ClipModel<T: Tensor> {
 /// CLIP in training.
 pub struct ClipObjective<T: Tensor> {
     tokenizer: ClipTokenizer,
+    /// The scenes, then their twins.
     pool: PicturePool,
+    /// Of each scene, where its twin is.
+    twins: Vec<Option<usize>>,
     config: ClipTextConfig,
     seed: u64,
     batch: usize,
@@ -115,8 +123,8 @@ impl<T: Differentiable> ClipObjective<T> {
         precision: Precision,
     ) -> Result<(Self, Vec<Variable>)> {
         let config = ClipTextConfig::littleworld(tokenizer.vocab_size());
-        let pool = PicturePool::new(0, SCENES, SIDE / 2);
-        let objective = Self { tokenizer, pool, config, seed, batch, device: device.clone(), precision };
+        let (pool, twins) = scenes_and_twins(SCENES);
+        let objective = Self { tokenizer, pool, twins, config, seed, batch, device: device.clone(), precision };
         let (_, variables) = start(seed, device, |p| objective.build(p))?;
         Ok((objective, variables))
     }
@@ -125,6 +133,29 @@ impl<T: Differentiable> ClipObjective<T> {
     pub fn config(&self) -> &ClipTextConfig {
         &self.config
     }
+}
+
+/// `count` training scenes, then one twin of each that has one: of every other scene by colours, of the rest by places. And
+/// where the twin of each scene is.
+fn scenes_and_twins(count: usize) -> (PicturePool, Vec<Option<usize>>) {
+    let mut scenes: Vec<Scene> = training_seeds(0, count).into_iter().map(Scene::sample).collect();
+    let twins = (0..count)
+        .map(|index| {
+            let twin = scenes[index].twin(if index % 2 == 0 { Twin::Colors } else { Twin::Places })?;
+            (!twin.has_held_out_pair()).then(|| {
+                scenes.push(twin);
+                scenes.len() - 1
+            })
+        })
+        .collect();
+    (PicturePool::of(scenes, SIDE / 2), twins)
+}
+
+/// A caption chosen by `seed` that is not true of a scene's twin: it says all colours, and who stands where.
+fn telling_caption(scene: &Scene, seed: u64) -> String {
+    let caption = scene.caption_with_facts(seed);
+    let colored = caption.facts.objects.iter().all(|object| object.color.is_some());
+    if colored && caption.facts.relation.is_some() { caption.text } else { scene.full_caption() }
 }
 
 impl<T: Differentiable> Objective for ClipObjective<T> {
@@ -145,7 +176,8 @@ impl<T: Differentiable> Objective for ClipObjective<T> {
     }
 
     fn fingerprint(&self) -> String {
-        format!("clip, seed {}, batch {}, {}", self.seed, self.batch, self.config.to_json())
+        let scenes = self.pool.len();
+        format!("clip, seed {}, batch {}, {scenes} scenes with twins, {}", self.seed, self.batch, self.config.to_json())
     }
 
     fn parts(&self) -> Vec<&'static str> {
@@ -154,15 +186,23 @@ impl<T: Differentiable> Objective for ClipObjective<T> {
 
     fn batch(&self, step: u64, _: usize) -> Result<Vec<ClipBatch>> {
         let mut rng = step_rng(self.seed, "clip", step);
-        let indices: Vec<usize> = (0..self.batch).map(|_| below(&mut rng, self.pool.len())).collect();
-        let captions: Vec<String> = indices
-            .iter()
-            .map(|&index| {
-                let (scene, seed) = (self.pool.scene(index), rng.next_u64());
+        let mut indices = Vec::with_capacity(self.batch);
+        let mut captions = Vec::with_capacity(self.batch);
+        while indices.len() < self.batch {
+            let index = below(&mut rng, self.twins.len());
+            let room = indices.len() + 1 < self.batch;
+            let twin = self.twins[index].filter(|_| room && unit(&mut rng) < WITH_TWIN);
+            for shown in [Some(index), twin].into_iter().flatten() {
+                let (scene, seed) = (self.pool.scene(shown), rng.next_u64());
                 // A quarter are the full, canonical sentence; the others say more or less, in their own words.
-                if seed % 4 == 0 { scene.full_caption() } else { scene.caption(seed) }
-            })
-            .collect();
+                captions.push(match twin {
+                    _ if seed % 4 == 0 => scene.full_caption(),
+                    Some(_) => telling_caption(scene, seed),
+                    None => scene.caption(seed),
+                });
+                indices.push(shown);
+            }
+        }
         let mut known = HashMap::new();
         let groups: Vec<usize> =
             captions.iter().enumerate().map(|(index, caption)| *known.entry(caption.as_str()).or_insert(index)).collect();
@@ -267,17 +307,63 @@ fn contrast<T: Tensor>(features: &[Features<T>], multiple: &HostTensor) -> Resul
 pub fn retrieval<T: Tensor>(pair: &ClipPair<T>, tokenizer: &ClipTokenizer, count: usize, device: &T::Device) -> Result<Retrieval> {
     let pool = PicturePool::new(HELD_OUT, count, SIDE / 2);
     let captions: Vec<String> = (0..count).map(|index| pool.scene(index).full_caption()).collect();
-    let encodings: Vec<_> = captions.iter().map(|caption| tokenizer.encode(caption)).collect();
+    let (pictures, texts) = features(pair, tokenizer, &pool, &captions, device)?;
+    Ok(measure::retrieve(&pictures, &texts, &captions)?)
+}
+
+/// How often, of a held-out scene and its twin, a picture is nearer to its own full caption than to the other's.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding {
+    /// Where the twin's objects have exchanged their colours.
+    pub colors: Proportion,
+    /// Where they have exchanged their places.
+    pub places: Proportion,
+}
+
+/// Measures [`Binding`] on `count` scenes of two objects for each kind of twin; chance is one half.
+///
+/// # Errors
+/// When a network fails.
+pub fn binding<T: Tensor>(pair: &ClipPair<T>, tokenizer: &ClipTokenizer, count: usize, device: &T::Device) -> Result<Binding> {
+    let measured = |twin: Twin| -> Result<Proportion> {
+        let scenes: Vec<Scene> = (HELD_OUT..)
+            .filter_map(|seed| Scene::sample_with(seed, SceneSpec { objects: Some(2), ..SceneSpec::default() }).ok())
+            .filter_map(|scene| scene.twin(twin).map(|twin| [scene, twin]))
+            .filter(|scenes| !scenes.iter().any(Scene::has_held_out_pair))
+            .take(count)
+            .flatten()
+            .collect();
+        let captions: Vec<String> = scenes.iter().map(Scene::full_caption).collect();
+        let (pictures, texts) = features(pair, tokenizer, &PicturePool::of(scenes, SIDE / 2), &captions, device)?;
+        let cosine = |picture: usize, text: usize| {
+            let (a, b) = (pictures.outer(picture), texts.outer(text));
+            a.data().iter().zip(b.data()).map(|(a, b)| f64::from(a * b)).sum::<f64>() / (a.norm() * b.norm()).max(1e-12)
+        };
+        // Scenes and twins take turns, so the other one of a pair has the last bit turned.
+        Ok(Proportion::of((0..captions.len()).map(|at| Some(cosine(at, at) > cosine(at, at ^ 1)))))
+    };
+    Ok(Binding { colors: measured(Twin::Colors)?, places: measured(Twin::Places)? })
+}
+
+/// Features of all pictures of `pool` and of their `captions`.
+fn features<T: Tensor>(
+    pair: &ClipPair<T>,
+    tokenizer: &ClipTokenizer,
+    pool: &PicturePool,
+    captions: &[String],
+    device: &T::Device,
+) -> Result<(HostTensor, HostTensor)> {
     let (mut pictures, mut texts) = (Vec::new(), Vec::new());
-    for start in (0..count).step_by(64) {
-        let range = start..count.min(start + 64);
-        let (ids, ends): (Vec<_>, Vec<_>) = encodings[range.clone()].iter().map(|encoding| (encoding.ids.clone(), encoding.end)).unzip();
+    for start in (0..captions.len()).step_by(64) {
+        let range = start..captions.len().min(start + 64);
+        let encodings = captions[range.clone()].iter().map(|caption| tokenizer.encode(caption));
+        let (ids, ends): (Vec<_>, Vec<_>) = encodings.map(|encoding| (encoding.ids, encoding.end)).unzip();
         texts.push(pair.text_features(&ids, &ends)?.to_host()?);
         let batch = pool.batch(&range.collect::<Vec<_>>());
         pictures.push(pair.image.forward(&T::from_host(&batch, device)?)?.to_host()?);
     }
     let joined = |parts: &[HostTensor]| HostTensor::cat_outer(&parts.iter().collect::<Vec<_>>());
-    Ok(measure::retrieve(&joined(&pictures), &joined(&texts), &captions)?)
+    Ok((joined(&pictures), joined(&texts)))
 }
 
 /// The text encoder alone, and everything else.

@@ -1,30 +1,34 @@
 //! How good a whole model is: what `diffuscope eval` measures.
 //!
-//! Captions are the full, canonical ones of held-out scenes: three quarters of scenes with one object, the others of two objects
-//! side by side. Every guidance scale starts from the same noise. Diversity is that among samples of one caption from different
+//! Captions are the full, canonical ones of held-out scenes, in sets that are reported apart ([`Set`]): of one object, of two side
+//! by side, of one whose pair of kind and colour was held out. Every guidance scale starts from the same noise. Diversity is that among samples of one caption from different
 //! noise: the root-mean-square difference between two of them, averaged over pairs and captions, once in the judge's features
 //! and once in pixels at half size.
 
-use super::clip::{ClipPair, retrieval};
+use super::clip::{Binding, ClipPair, binding, retrieval};
 use super::runner::{StopFlag, at_once};
 use super::sampling::Painter;
 use super::scenes::SIDE;
+use super::tasks::{Set, Task};
 use super::vae::{Fidelity, fidelity};
-use super::{HELD_OUT, Result, sheet};
+use super::{Result, sheet};
 use crate::compute::Tensor;
 use crate::host::HostTensor;
-use crate::measure::{Judge, Proportion, Retrieval, Sample, Verdict, halve, mean_pairwise_distance, saturation, score};
+use crate::measure::{Judge, Retrieval, Sample, Tally, Verdict, halve, mean_pairwise_distance, saturation};
 use crate::noise::{self, Stream};
-use crate::world::{Facts, Relation, Scene, SceneSpec, render_rgb};
+use crate::world::render_rgb;
+use std::collections::BTreeMap;
 
 /// Pictures drawn at a time.
 const BATCH: usize = 32;
 /// Held-out scenes for reconstruction and retrieval.
 const HELD_OUT_PICTURES: usize = 256;
-/// Where the scenes of the captions begin, beyond those for reconstruction.
-const FIRST_CAPTION: u64 = HELD_OUT + 100_000;
 /// Captions and samples of each for the diversity.
 const DIVERSITY: (usize, usize) = (8, 8);
+/// Of each set, the captions whose pictures are shown for every guidance scale: the columns of [`Report::sheet`].
+const SHEET: [usize; 3] = [6, 4, 0];
+/// Of each set, the captions whose pictures are shown for the best one: [`Report::samples`].
+const SAMPLES: [usize; 3] = [60, 40, 0];
 
 /// Everything that is measured.
 pub struct Subject<'a, T: Tensor> {
@@ -43,40 +47,19 @@ pub struct Subject<'a, T: Tensor> {
 /// What to measure.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Captions for each guidance scale.
-    pub captions: usize,
+    /// Captions of each set for each guidance scale, in the order of [`Set::ALL`].
+    pub captions: [usize; 3],
     /// The guidance scales.
     pub guidance: Vec<f64>,
     /// DDIM steps.
     pub steps: usize,
 }
 
-/// Shares of pictures that get an attribute right.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Tally {
-    /// All named kinds.
-    pub kind: Proportion,
-    /// All named colours.
-    pub color: Proportion,
-    /// The ground.
-    pub ground: Proportion,
-    /// The time of day.
-    pub time: Proportion,
-    /// Left and right.
-    pub left_right: Proportion,
-    /// As many objects as named.
-    pub count: Proportion,
-    /// Everything.
-    pub all: Proportion,
-}
-
 /// What is said of a set of pictures.
 #[derive(Debug, Clone, Default)]
 pub struct Scores {
-    /// Captions of one object.
-    pub one: Tally,
-    /// Captions of two objects side by side.
-    pub two: Tally,
+    /// Adherence by set, in the order of [`Set::ALL`].
+    pub tallies: [Tally; 3],
     /// Diversity in the judge's features, one value a caption.
     pub feature_diversity: Sample,
     /// Diversity in pixels, one value a caption.
@@ -94,7 +77,9 @@ pub struct Report {
     pub fidelity: Fidelity,
     /// Retrieval in a batch.
     pub retrieval: Retrieval,
-    /// Held-out scenes for the two above.
+    /// Telling scenes from their twins.
+    pub binding: Binding,
+    /// Held-out scenes for the three above.
     pub held_out: usize,
     /// The judge on renderings: the ceiling.
     pub real: Scores,
@@ -102,44 +87,33 @@ pub struct Report {
     pub reconstructed: Scores,
     /// Drawn pictures by guidance scale.
     pub guided: Vec<(f64, Scores)>,
-    /// The first captions and what was drawn for them at each guidance scale, row by row.
-    pub samples: Vec<HostTensor>,
+    /// The first captions at each guidance scale, row by row, [`Self::sheet_columns`] in a row.
+    pub sheet: Vec<HostTensor>,
+    /// Pictures in a row of the sheet.
+    pub sheet_columns: usize,
+    /// The guidance scale at which most captions of one object and of two are met, the mean of both; of equal ones the smallest.
+    pub best: f64,
+    /// Unselected captions and what was drawn for them at that scale.
+    pub samples: Vec<(String, HostTensor)>,
 }
 
-/// Columns of [`Report::samples`].
-pub const SAMPLE_COLUMNS: usize = 8;
+impl Scores {
+    /// The tally of a set.
+    pub fn tally(&self, set: Set) -> &Tally {
+        &self.tallies[set as usize]
+    }
 
-impl Tally {
-    fn add(&mut self, verdict: &Verdict, facts: &Facts) {
-        let score = score(verdict, facts);
-        self.kind.add(score.kind);
-        self.color.add(score.color);
-        self.ground.add(score.ground);
-        self.time.add(score.time);
-        self.left_right.add(score.left_right);
-        self.count.add(score.count);
-        self.all.add(Some(score.all));
+    /// The mean share of captions of which everything is right, of one object and of two.
+    fn adherence(&self) -> f64 {
+        let shares: Vec<f64> = [Set::One, Set::Two].into_iter().map(|set| self.tally(set).all.value()).filter(|v| !v.is_nan()).collect();
+        shares.iter().sum::<f64>() / shares.len().max(1) as f64
     }
 }
 
-/// A caption to draw, with the scene that it is of.
-struct Task {
-    scene: Scene,
-    text: String,
-    facts: Facts,
-}
-
-/// The first held-out scenes that fit: of one object, or of two with one left of the other.
-fn tasks(count: usize, objects: usize) -> Vec<Task> {
-    (FIRST_CAPTION..)
-        .filter_map(|seed| Scene::sample_with(seed, SceneSpec { objects: Some(objects), ..SceneSpec::default() }).ok())
-        .filter_map(|scene| {
-            let caption = scene.full_caption_with_facts();
-            let beside = matches!(caption.facts.relation, Some(Relation::Left | Relation::Right));
-            (objects == 1 || beside).then_some(Task { scene, text: caption.text, facts: caption.facts })
-        })
-        .take(count)
-        .collect()
+/// Of each set the first so many of `tasks`.
+fn firsts(tasks: &[Task], counts: [usize; 3]) -> Vec<usize> {
+    let of = |set: Set| (0..tasks.len()).filter(move |&at| tasks[at].set == set).take(counts[set as usize]);
+    Set::ALL.into_iter().flat_map(of).collect()
 }
 
 impl<T: Tensor> Subject<'_, T> {
@@ -148,9 +122,8 @@ impl<T: Tensor> Subject<'_, T> {
     /// # Errors
     /// When a network fails.
     pub fn measure(&self, plan: &Plan, mut progress: impl FnMut(usize, usize)) -> Result<Option<Report>> {
-        let two = plan.captions / 4;
-        let mut all = tasks(plan.captions - two, 1);
-        all.extend(tasks(two, 2));
+        let all: Vec<Task> = Set::ALL.into_iter().zip(plan.captions).flat_map(|(set, count)| set.tasks(count)).collect();
+        let (in_sheet, in_samples) = (firsts(&all, SHEET), firsts(&all, SAMPLES));
         let (captions, repeats) = DIVERSITY;
         let total = 2 * HELD_OUT_PICTURES + 2 * all.len() + plan.guidance.len() * (all.len() + captions * repeats);
         let mut done = 0;
@@ -162,6 +135,7 @@ impl<T: Tensor> Subject<'_, T> {
         let fidelity = fidelity(self.painter.vae, HELD_OUT_PICTURES, self.device)?;
         step(HELD_OUT_PICTURES);
         let retrieval = retrieval(self.pair, self.painter.tokenizer, HELD_OUT_PICTURES, self.device)?;
+        let binding = binding(self.pair, self.painter.tokenizer, HELD_OUT_PICTURES / 2, self.device)?;
         step(HELD_OUT_PICTURES);
         let (mut real, mut reconstructed) = (Scores::default(), Scores::default());
         for tasks in all.chunks(BATCH) {
@@ -177,41 +151,48 @@ impl<T: Tensor> Subject<'_, T> {
             step(2 * tasks.len());
         }
         self.real_diversity(&all[..captions.min(all.len())], repeats, &mut real)?;
-        let (mut guided, mut samples) = (Vec::new(), Vec::new());
+        let (mut guided, mut sheet, mut samples): (Vec<(f64, Scores)>, _, _) = (Vec::new(), Vec::new(), Vec::new());
+        let mut best = None;
         for &scale in &plan.guidance {
-            let mut scores = Scores::default();
-            for (index, tasks) in all.chunks(BATCH).enumerate() {
-                let prompts: Vec<&str> = tasks.iter().map(|task| task.text.as_str()).collect();
-                let Some(pictures) = self.draw(&prompts, (index * BATCH) as u64, plan.steps, scale)? else { return Ok(None) };
+            let (mut scores, mut kept) = (Scores::default(), BTreeMap::new());
+            for (start, tasks) in (0..).step_by(BATCH).zip(all.chunks(BATCH)) {
+                let prompts: Vec<(&str, u64)> = tasks.iter().map(|task| (task.text.as_str(), task.seed)).collect();
+                let Some(pictures) = self.draw(&prompts, plan.steps, scale)? else { return Ok(None) };
                 self.judge(&pictures, tasks, &mut scores)?;
-                if index == 0 {
-                    samples.extend(sheet::unbatch(&pictures).into_iter().take(SAMPLE_COLUMNS));
-                }
+                let shown = (start..).zip(sheet::unbatch(&pictures)).filter(|(at, _)| in_sheet.contains(at) || in_samples.contains(at));
+                kept.extend(shown);
                 step(tasks.len());
             }
-            for (index, task) in all.iter().take(captions).enumerate() {
-                let prompts = vec![task.text.as_str(); repeats];
-                let first = 1_000_000 + (index * repeats) as u64;
-                let Some(pictures) = self.draw(&prompts, first, plan.steps, scale)? else { return Ok(None) };
+            for task in all.iter().take(captions) {
+                let prompts: Vec<(&str, u64)> = task.repeats(repeats).map(|seed| (task.text.as_str(), seed)).collect();
+                let Some(pictures) = self.draw(&prompts, plan.steps, scale)? else { return Ok(None) };
                 self.diversity(&pictures, &mut scores)?;
                 step(repeats);
             }
+            sheet.extend(in_sheet.iter().filter_map(|at| kept.get(at).cloned()));
+            let adherence = scores.adherence();
+            if best.is_none_or(|(_, most)| adherence > most) {
+                best = Some((scale, adherence));
+                samples = in_samples.iter().filter_map(|&at| Some((all[at].text.clone(), kept.get(&at)?.clone()))).collect();
+            }
             guided.push((scale, scores));
         }
-        Ok(Some(Report { fidelity, retrieval, held_out: HELD_OUT_PICTURES, real, reconstructed, guided, samples }))
+        let (best, _) = best.unwrap_or_default();
+        let (held_out, sheet_columns) = (HELD_OUT_PICTURES, in_sheet.len());
+        Ok(Some(Report { fidelity, retrieval, binding, held_out, real, reconstructed, guided, sheet, sheet_columns, best, samples }))
     }
 
-    /// Pictures for `prompts` in -1..1, not clamped; the noise of each is a function of `first` and its place. The prompts are
-    /// shared out among the threads, so that each works on its own without waiting for the others.
-    fn draw(&self, prompts: &[&str], first: u64, steps: usize, scale: f64) -> Result<Option<HostTensor>> {
+    /// Pictures for `prompts` in -1..1, not clamped, each from the noise of its seed. The prompts are shared out among the
+    /// threads, so that each works on its own without waiting for the others.
+    fn draw(&self, prompts: &[(&str, u64)], steps: usize, scale: f64) -> Result<Option<HostTensor>> {
         let config = self.painter.unet.config();
         let shape = [1, config.in_channels, config.sample_size, config.sample_size];
         let each = prompts.len().div_ceil(rayon::current_num_threads().max(1)).max(1);
-        let shares: Vec<(u64, &[&str])> = (first..).step_by(each).zip(prompts.chunks(each)).collect();
-        let drawn = at_once::<T, _, _>(shares, |(first, prompts)| {
-            let noise: Vec<HostTensor> = (0..prompts.len() as u64).map(|at| noise::gaussian(first + at, Stream::Eval, shape)).collect();
+        let drawn = at_once::<T, _, _>(prompts.chunks(each).collect(), |share: &[(&str, u64)]| {
+            let noise: Vec<HostTensor> = share.iter().map(|(_, seed)| noise::gaussian(*seed, Stream::Eval, shape)).collect();
             let start = HostTensor::cat_outer(&noise.iter().collect::<Vec<_>>());
-            let latents = self.painter.latents(prompts, &start, steps, scale)?;
+            let prompts: Vec<&str> = share.iter().map(|(prompt, _)| *prompt).collect();
+            let latents = self.painter.latents(&prompts, &start, steps, scale)?;
             latents.map(|latents| self.painter.decode(&latents)).transpose()
         })?;
         let drawn: Option<Vec<HostTensor>> = drawn.into_iter().collect();
@@ -226,8 +207,7 @@ impl<T: Tensor> Subject<'_, T> {
         }
         let (logits, _) = self.read(pictures)?;
         for (verdict, task) in Verdict::read(&logits).iter().zip(tasks) {
-            let tally = if task.facts.objects.len() == 1 { &mut scores.one } else { &mut scores.two };
-            tally.add(verdict, &task.facts);
+            scores.tallies[task.set as usize].add(verdict, &task.facts);
         }
         Ok(())
     }
@@ -248,20 +228,9 @@ impl<T: Tensor> Subject<'_, T> {
 
     /// The diversity of rendered scenes that fit one caption: what there is to be learned.
     fn real_diversity(&self, tasks: &[Task], repeats: usize, scores: &mut Scores) -> Result<()> {
-        for (index, task) in tasks.iter().enumerate() {
-            let object = task.facts.objects.first();
-            let spec = SceneSpec {
-                objects: Some(1),
-                time: task.facts.time,
-                ground: task.facts.ground,
-                kind: object.map(|object| object.kind),
-                color: object.and_then(|object| object.color),
-                size: None,
-            };
-            let rendered: Vec<HostTensor> = (0..repeats as u64)
-                .filter_map(|at| Scene::sample_with(FIRST_CAPTION + 1_000_000 + index as u64 * 1000 + at, spec).ok())
-                .map(|scene| render_rgb(&scene, SIDE).map(|v| 2.0 * v - 1.0))
-                .collect();
+        for task in tasks {
+            let scenes = task.repeats(repeats).filter_map(|seed| task.rendering(seed));
+            let rendered: Vec<HostTensor> = scenes.map(|scene| render_rgb(&scene, SIDE).map(|v| 2.0 * v - 1.0)).collect();
             if rendered.len() == repeats {
                 self.diversity(&stack(&rendered), scores)?;
             }

@@ -1,6 +1,11 @@
 //! Training of the judge on renderings and on versions of them with the faults that drawn pictures have: blur, noise, the
-//! autoencoder's own losses.
+//! autoencoder's own losses. It sees every pair of kind and colour, and never what the U-Net draws.
+//!
+//! Beside the questions that it is there for it is asked what is at each place of a grid, which it learns from sooner: an answer
+//! about the whole picture does not say which part of it was misread.
 
+use super::answers::Answers;
+use super::augment::{Shift, spoil};
 use super::losses;
 use super::optimizer::AdamWConfig;
 use super::record::Part;
@@ -10,24 +15,25 @@ use super::vars::{Leaves, Variable, start};
 use super::{HELD_OUT, Result};
 use crate::compute::{Differentiable, Precision, Tensor, with_precision};
 use crate::host::HostTensor;
-use crate::measure::{Head, Judge, LOGITS, Proportion, Verdict, halve, score};
+use crate::measure::{CELL_LOGITS, CELLS, Judge, LOGITS, Tally, Verdict, halve};
 use crate::model::ModelError;
 use crate::model::params::Params;
 use crate::model::vae::AutoencoderKl;
 use crate::noise::{self, Stream};
-use crate::world::Scene;
-use rand_distr::{Distribution, StandardNormal};
+use crate::world::{Scene, SceneSpec};
 
 /// AdamW as the judge is trained.
 pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.02, clip: 1.0, ema: 0.995 };
 /// Scenes that it is trained on; other ones than those of the models that it measures.
-const SCENES: usize = 10_240;
+const SCENES: u64 = 20_480;
 /// The first of them.
 const FIRST_SCENE: u64 = 1 << 32;
+/// Of twenty scenes, so many have one object and so many two; the others have three. Two are what is hard to tell.
+const OF_TWENTY: [u64; 2] = [5, 12];
 /// Scenes of which it also sees what the autoencoder makes of them.
-const RECONSTRUCTED: usize = 1024;
-/// Objects whose middles are less than this apart across may be named in either order.
-const TIE: f32 = 0.15;
+const RECONSTRUCTED: usize = 1536;
+/// Weight of the answers about places.
+const CELLS_WEIGHT: f32 = 0.5;
 /// Side of the pictures.
 const HALF: usize = SIDE / 2;
 
@@ -40,59 +46,6 @@ pub struct JudgeObjective<T: Tensor> {
     batch: usize,
     device: T::Device,
     precision: Precision,
-}
-
-/// The answers for one scene. `None`: not to be asked.
-#[derive(Debug, Clone)]
-struct Answers {
-    count: usize,
-    ground: usize,
-    time: usize,
-    /// Kind and colour of the leftmost and of the rightmost object.
-    ends: [(usize, usize); 2],
-    /// Whether these two may be told in either order.
-    tied: bool,
-}
-
-impl Answers {
-    fn of(scene: &Scene) -> Self {
-        let mut order: Vec<usize> = (0..scene.objects.len()).collect();
-        order.sort_by(|&a, &b| scene.objects[a].x.total_cmp(&scene.objects[b].x));
-        let end = |at: Option<&usize>| at.map_or((0, 0), |&index| (scene.objects[index].kind.index(), scene.objects[index].color.index()));
-        let across = |at: Option<&usize>| at.map_or(0.0, |&index| scene.objects[index].x);
-        Self {
-            count: scene.objects.len().saturating_sub(1),
-            ground: scene.ground.index(),
-            time: scene.time.index(),
-            ends: [end(order.first()), end(order.last())],
-            tied: across(order.last()) - across(order.first()) < TIE,
-        }
-    }
-
-    /// Cross entropy over all heads, adding `weight` times its gradient to `gradient`.
-    fn cross_entropy(&self, logits: &[f32], weight: f32, gradient: &mut [f32]) -> f64 {
-        let ask = |head: Head, class: usize, gradient: &mut [f32]| {
-            losses::cross_entropy(&logits[head.range()], class, weight, &mut gradient[head.range()])
-        };
-        let mut sum =
-            ask(Head::Count, self.count, gradient) + ask(Head::Ground, self.ground, gradient) + ask(Head::Time, self.time, gradient);
-        let ends = |[left, right]: [(usize, usize); 2], gradient: &mut [f32]| {
-            ask(Head::LeftKind, left.0, gradient)
-                + ask(Head::LeftColor, left.1, gradient)
-                + ask(Head::RightKind, right.0, gradient)
-                + ask(Head::RightColor, right.1, gradient)
-        };
-        let [left, right] = self.ends;
-        let order = if self.tied {
-            let mut scratch = vec![0.0; LOGITS];
-            let [straight, crossed] = [[left, right], [right, left]].map(|order| ends(order, &mut scratch));
-            if crossed < straight { [right, left] } else { [left, right] }
-        } else {
-            [left, right]
-        };
-        sum += ends(order, gradient);
-        sum
-    }
 }
 
 /// The data of a step.
@@ -115,16 +68,30 @@ impl<T: Differentiable> JudgeObjective<T> {
         precision: Precision,
     ) -> Result<(Self, Vec<Variable>)> {
         let reconstructed = vae.map(|vae| with_precision(precision, || reconstruct(vae, seed, device))).transpose()?;
-        let pool = PicturePool::new(FIRST_SCENE, SCENES, HALF);
+        let pool = PicturePool::of((0..SCENES).map(scene).collect(), HALF);
         let objective = Self { pool, reconstructed, seed, batch, device: device.clone(), precision };
         let (_, variables) = start(seed ^ 0x6a75_6467, device, |p| objective.build(p))?;
         Ok((objective, variables))
     }
 }
 
+/// The training scene with this index.
+fn scene(index: u64) -> Scene {
+    let [one, two] = OF_TWENTY;
+    let objects = match index % 20 {
+        at if at < one => 1,
+        at if at < one + two => 2,
+        _ => 3,
+    };
+    match Scene::sample_with(FIRST_SCENE + index, SceneSpec { objects: Some(objects), ..SceneSpec::default() }) {
+        Ok(scene) => scene,
+        Err(error) => unreachable!("{error}"),
+    }
+}
+
 /// What the autoencoder makes of the first scenes, from latents with a little noise.
 fn reconstruct<T: Tensor>(vae: &AutoencoderKl<T>, seed: u64, device: &T::Device) -> Result<HostTensor> {
-    let pool = PicturePool::new(FIRST_SCENE, RECONSTRUCTED, SIDE);
+    let pool = PicturePool::of((0..RECONSTRUCTED as u64).map(scene).collect(), SIDE);
     let mut rng = noise::rng(seed, Stream::Train);
     let parts = (0..RECONSTRUCTED)
         .step_by(16)
@@ -139,24 +106,6 @@ fn reconstruct<T: Tensor>(vae: &AutoencoderKl<T>, seed: u64, device: &T::Device)
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(HostTensor::cat_outer(&parts.iter().collect::<Vec<_>>()))
-}
-
-/// Blurs with the kernel (s, 1 - 2 s, s) both ways, or not at all for s = 0. `[3, 64, 64]`.
-fn blur(picture: &mut [f32], s: f32) {
-    for plane in picture.chunks_mut(HALF * HALF) {
-        for (step, stride) in [(1, HALF), (HALF, 1)] {
-            for line in 0..HALF {
-                let at = |i: usize| line * stride + i * step;
-                let mut before = plane[at(0)];
-                for i in 0..HALF {
-                    let here = plane[at(i)];
-                    let after = plane[at((i + 1).min(HALF - 1))];
-                    plane[at(i)] = s * (before + after) + (1.0 - 2.0 * s) * here;
-                    before = here;
-                }
-            }
-        }
-    }
 }
 
 impl<T: Differentiable> Objective for JudgeObjective<T> {
@@ -177,11 +126,12 @@ impl<T: Differentiable> Objective for JudgeObjective<T> {
     }
 
     fn fingerprint(&self) -> String {
-        format!("judge, seed {}, batch {}, {} logits, reconstructions {}", self.seed, self.batch, LOGITS, self.reconstructed.is_some())
+        let (scenes, through) = (self.pool.len(), self.reconstructed.is_some());
+        format!("judge, seed {}, batch {}, {LOGITS} logits and places, {scenes} scenes, reconstructions {through}", self.seed, self.batch)
     }
 
     fn parts(&self) -> Vec<&'static str> {
-        vec!["loss", "all_right"]
+        vec!["loss", "places", "all_right"]
     }
 
     fn batch(&self, step: u64, _: usize) -> Result<Vec<JudgeBatch>> {
@@ -198,21 +148,14 @@ impl<T: Differentiable> Objective for JudgeObjective<T> {
             }
         }
         values.extend_from_slice(self.pool.batch(&indices[through..]).data());
-        for picture in values.chunks_mut(size) {
-            if unit(&mut rng) < 0.35 {
-                blur(picture, (unit(&mut rng) / 3.0) as f32);
-            }
-            if unit(&mut rng) < 0.35 {
-                let strength = (0.12 * unit(&mut rng)) as f32;
-                picture.iter_mut().for_each(|v| {
-                    let draw: f32 = StandardNormal.sample(&mut rng);
-                    *v = (*v + strength * draw).clamp(-1.0, 1.0);
-                });
-            }
+        let mut answers = Vec::with_capacity(self.batch);
+        for (picture, &index) in values.chunks_mut(size).zip(&indices) {
+            let shift = Shift::sample(&mut rng);
+            shift.picture(picture, HALF);
+            spoil(picture, HALF, &mut rng);
+            answers.push(Answers::of(&shift.scene(self.pool.scene(index), HALF)));
         }
-        let answers: Vec<Answers> = indices.iter().map(|&index| Answers::of(&self.pool.scene(index))).collect();
-        let mut values = values.into_iter();
-        let pictures = HostTensor::from_fn([self.batch, 3, HALF, HALF], |_| values.next().unwrap_or_default());
+        let pictures = losses::tensor(&[self.batch, 3, HALF, HALF], values);
         let mut answers = answers.into_iter();
         let parts = divide(PARTS, &pictures).into_iter();
         Ok(parts.map(|pictures| JudgeBatch { answers: answers.by_ref().take(pictures.shape()[0]).collect(), pictures }).collect())
@@ -222,63 +165,61 @@ impl<T: Differentiable> Objective for JudgeObjective<T> {
         with_precision(self.precision, || {
             let JudgeBatch { pictures, answers } = part;
             let output = judge.forward(&T::from_host(&pictures, &self.device)?)?;
-            let logits = output.logits.to_host()?;
-            let mut gradient = vec![0.0; logits.len()];
+            let (logits, cells) = (output.logits.to_host()?, output.cells.to_host()?);
+            let (mut by_logits, mut by_cells) = (vec![0.0; logits.len()], vec![0.0; cells.len()]);
             let share = 1.0 / answers.len() as f32;
-            let mut loss = 0.0;
-            for ((row, gradient), answers) in logits.data().chunks(LOGITS).zip(gradient.chunks_mut(LOGITS)).zip(&answers) {
-                loss += answers.cross_entropy(row, share, gradient) / f64::from(1.0 / share);
+            let (mut loss, mut of_cells) = (0.0, 0.0);
+            let rows = logits.data().chunks(LOGITS).zip(by_logits.chunks_mut(LOGITS));
+            let places = cells.data().chunks(CELL_LOGITS * CELLS).zip(by_cells.chunks_mut(CELL_LOGITS * CELLS));
+            for (answers, ((row, by_row), (place, by_place))) in answers.iter().zip(rows.zip(places)) {
+                loss += answers.cross_entropy(row, share, by_row);
+                of_cells += answers.cells_cross_entropy(place, share * CELLS_WEIGHT, by_place);
             }
-            let right = Verdict::read(&logits).iter().zip(&answers).filter(|(verdict, answers)| all_right(verdict, answers)).count();
-            let gradient = losses::tensor(logits.shape(), gradient);
-            let parts = [loss, right as f64 / answers.len() as f64].map(Part::one).to_vec();
-            Share::of(leaves, &[(&output.logits, &gradient)], parts, answers.len() as u64)
+            let count = answers.len() as f64;
+            let (loss, of_cells) = (loss / count, of_cells / count);
+            let right = Verdict::read(&logits).iter().zip(&answers).filter(|(verdict, answers)| answers.are_met_by(verdict)).count();
+            let by_logits = losses::tensor(logits.shape(), by_logits);
+            let by_cells = losses::tensor(cells.shape(), by_cells);
+            let total = loss + f64::from(CELLS_WEIGHT) * of_cells;
+            let parts = [total, of_cells, right as f64 / count].map(Part::one).to_vec();
+            Share::of(leaves, &[(&output.logits, &by_logits), (&output.cells, &by_cells)], parts, answers.len() as u64)
         })
     }
 }
 
-fn all_right(verdict: &Verdict, answers: &Answers) -> bool {
-    let end = |(kind, color): (crate::world::Kind, crate::world::Color)| (kind.index(), color.index());
-    let seen = [end(verdict.left), end(verdict.right)];
-    let ends = seen == answers.ends || (answers.tied && seen == [answers.ends[1], answers.ends[0]]);
-    verdict.count == answers.count + 1 && verdict.ground.index() == answers.ground && verdict.time.index() == answers.time && ends
-}
-
-/// How often the judge is right about held-out renderings.
-#[derive(Debug, Clone, Copy)]
+/// How often the judge is right about held-out scenes with their full captions, of one object and of two.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Accuracy {
-    /// Kinds, of scenes with one object.
-    pub kind: Proportion,
-    /// Colours, of scenes with one object.
-    pub color: Proportion,
-    /// Everything, of scenes with one object.
-    pub one: Proportion,
-    /// Everything, order included where the caption tells it, of scenes with two objects.
-    pub two: Proportion,
+    /// About renderings of one object and of two.
+    pub rendered: [Tally; 2],
+    /// About what the autoencoder makes of them; nothing where there is none.
+    pub reconstructed: [Tally; 2],
 }
 
-/// Measures `judge` on `count` held-out scenes with their full captions.
+/// Measures `judge` on `count` held-out scenes of one object and as many of two.
 ///
 /// # Errors
-/// When it fails.
-pub fn accuracy<T: Tensor>(judge: &Judge<T>, count: usize, device: &T::Device) -> Result<Accuracy> {
-    let pool = PicturePool::new(HELD_OUT, count, HALF);
-    let mut accuracy =
-        Accuracy { kind: Proportion::default(), color: Proportion::default(), one: Proportion::default(), two: Proportion::default() };
-    for start in (0..count).step_by(64) {
-        let indices: Vec<usize> = (start..count.min(start + 64)).collect();
-        let logits = judge.forward(&T::from_host(&pool.batch(&indices), device)?)?.logits.to_host()?;
-        for (verdict, &index) in Verdict::read(&logits).iter().zip(&indices) {
-            let facts = pool.scene(index).full_caption_with_facts().facts;
-            let score = score(verdict, &facts);
-            match facts.objects.len() {
-                1 => {
-                    accuracy.kind.add(score.kind);
-                    accuracy.color.add(score.color);
-                    accuracy.one.add(Some(score.all));
+/// When a network fails.
+pub fn accuracy<T: Tensor>(judge: &Judge<T>, vae: Option<&AutoencoderKl<T>>, count: usize, device: &T::Device) -> Result<Accuracy> {
+    let mut accuracy = Accuracy::default();
+    for objects in [1, 2] {
+        let spec = SceneSpec { objects: Some(objects), ..SceneSpec::default() };
+        let scenes: Vec<Scene> = (HELD_OUT..).filter_map(|seed| Scene::sample_with(seed, spec).ok()).take(count).collect();
+        for scenes in scenes.chunks(32) {
+            // A pool of its own for each batch, so that the pictures are not kept.
+            let pool = PicturePool::of(scenes.to_vec(), SIDE);
+            let pictures = pool.batch(&(0..scenes.len()).collect::<Vec<_>>());
+            let mut versions = vec![(pictures.clone(), &mut accuracy.rendered[objects - 1])];
+            if let Some(vae) = vae {
+                let (mean, _) = vae.encode(&T::from_host(&pictures, device)?)?;
+                let output = vae.decode(&mean)?.to_host()?.map(|v| v.clamp(-1.0, 1.0));
+                versions.push((output, &mut accuracy.reconstructed[objects - 1]));
+            }
+            for (pictures, tally) in versions {
+                let logits = judge.forward(&T::from_host(&halve(&pictures), device)?)?.logits.to_host()?;
+                for (verdict, scene) in Verdict::read(&logits).iter().zip(scenes) {
+                    tally.add(verdict, &scene.full_caption_with_facts().facts);
                 }
-                2 => accuracy.two.add(Some(score.all)),
-                _ => {}
             }
         }
     }

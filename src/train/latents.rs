@@ -7,6 +7,7 @@ use super::{Result, TrainError};
 use crate::compute::{Precision, Tensor, with_precision};
 use crate::host::HostTensor;
 use crate::model::vae::AutoencoderKl;
+use crate::world::Scene;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -19,7 +20,15 @@ fn mark(first: &HostTensor) -> String {
     format!("{sum:.2} {:.2}", first.norm())
 }
 
-/// Scaled latents of the scenes `first_scene..first_scene + count`: `[count, C, h, w]`, unit deviation. Read from `path` where
+/// What a list of scenes is told by: how many they are, the first and the last, and a hash of all (FNV-1a), which differs
+/// between lists that leave different scenes out.
+fn told(seeds: &[u64]) -> String {
+    let hash = seeds.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &seed| (hash ^ seed).wrapping_mul(0x0100_0000_01b3));
+    let [first, last] = [seeds.first(), seeds.last()].map(|seed| seed.copied().unwrap_or_default());
+    format!("{} scenes of {first} to {last}, listed {hash:016x}", seeds.len())
+}
+
+/// Scaled latents of the scenes of `seeds`: `[N, C, h, w]`, unit deviation. Read from `path` where
 /// an earlier run left them, of the same scenes by the same autoencoder; otherwise encoded and written there. `None` when it
 /// was stopped; `progress(done, total)` hears of each batch.
 ///
@@ -27,24 +36,25 @@ fn mark(first: &HostTensor) -> String {
 /// When the encoder fails or the file cannot be written.
 pub fn encode_scenes<T: Tensor>(
     vae: &AutoencoderKl<T>,
-    first_scene: u64,
-    count: usize,
+    seeds: &[u64],
     path: &Path,
     device: &T::Device,
     stop: &StopFlag,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Option<HostTensor>> {
+    let count = seeds.len();
     let scale = vae.config().scaling_factor as f32;
     let mut part = |start: usize| -> Result<HostTensor> {
         // A pool of its own for each batch, so that the pictures are not kept.
-        let pool = PicturePool::new(first_scene + start as u64, BATCH.min(count - start), SIDE);
+        let scenes = seeds[start..count.min(start + BATCH)].iter().map(|&seed| Scene::sample(seed)).collect();
+        let pool = PicturePool::of(scenes, SIDE);
         let pictures = T::from_host(&pool.batch(&(0..pool.len()).collect::<Vec<_>>()), device)?;
         let (mean, _) = with_precision(Precision::F32, || vae.encode(&pictures))?;
         progress(start + pool.len(), count);
         Ok(mean.to_host()?.map(|v| v * scale))
     };
     let first = part(0)?;
-    let key = format!("scenes {first_scene} to {}, marked {}", first_scene + count as u64, mark(&first));
+    let key = format!("{}, marked {}", told(seeds), mark(&first));
     if path.exists() {
         // A file that cannot be read is one that is made again.
         if let Ok((found, metadata)) = load_tensors(path)

@@ -8,7 +8,9 @@
 //! live on the host, where the optimizer changes them; each step makes leaves of them ([`vars::Leaves`]) and builds the network
 //! on these.
 
+pub mod answers;
 pub mod assemble;
+pub mod augment;
 pub mod bench;
 pub mod budget;
 pub mod clip;
@@ -24,6 +26,7 @@ pub mod sampling;
 pub mod scenes;
 pub mod sheet;
 pub mod state;
+pub mod tasks;
 pub mod unet;
 pub mod vae;
 pub mod vars;

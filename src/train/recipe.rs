@@ -4,11 +4,12 @@ use super::assemble::{Folders, save_weights, write_json};
 use super::budget::{Budget, RateSchedule};
 use super::optimizer::{AdamW, AdamWConfig};
 use super::runner::{self, Objective, Outcome, RunOptions, StopFlag};
+use super::scenes::training_seeds;
 use super::unet::{Frozen, UnetObjective, UnetPlan};
 use super::vars::Variable;
 use super::{Result, TrainError, clip, judge, latents, unet, vae};
 use crate::compute::{Differentiable, Precision, Tensor};
-use crate::measure::{Judge, Proportion};
+use crate::measure::Judge;
 use crate::model::unet::UNet2DConditionConfig;
 use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
 use crate::world::MAX_OBJECTS;
@@ -102,20 +103,21 @@ pub fn train_vae<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     let fidelity = vae::fidelity(&model, HELD_OUT_PICTURES, &setup.device)?;
     let scaling_factor = 1.0 / fidelity.latent_deviation;
     setup.folders.save_vae(&AutoencoderKlConfig { scaling_factor, ..config }, &outcome.ema)?;
-    let (psnr, ssim) = (&fidelity.psnr, &fidelity.ssim);
-    setup.say(&format!(
-        "vae: PSNR {:.2} +- {:.2} dB, SSIM {:.4} +- {:.4} on {HELD_OUT_PICTURES} held-out scenes; scaling factor {scaling_factor:.4}",
-        psnr.mean(),
-        psnr.half_width(),
-        ssim.mean(),
-        ssim.half_width()
-    ));
+    let vae::Fidelity { psnr, ssim, generic_psnr, generic_ssim, .. } = &fidelity;
+    for (name, psnr, ssim) in [("held-out scenes", psnr, ssim), ("held-out generic pictures", generic_psnr, generic_ssim)] {
+        let (of_psnr, of_ssim) = (psnr.half_width(), ssim.half_width());
+        let count = psnr.len();
+        setup.say(&format!("vae: PSNR {:.2} +- {of_psnr:.2} dB, SSIM {:.4} +- {of_ssim:.4} on {count} {name}", psnr.mean(), ssim.mean()));
+    }
+    setup.say(&format!("vae: scaling factor {scaling_factor:.4}"));
     write_json(
         &setup.folders.out.join("vae.json"),
         &json!({
             "steps": outcome.position.step, "samples": outcome.position.samples, "seconds": outcome.position.seconds,
             "psnr_db": psnr.mean(), "psnr_db_half_width": psnr.half_width(), "ssim": ssim.mean(), "ssim_half_width": ssim.half_width(),
-            "held_out_scenes": HELD_OUT_PICTURES, "scaling_factor": scaling_factor,
+            "held_out_scenes": psnr.len(), "held_out_generic": generic_psnr.len(),
+            "generic_psnr_db": generic_psnr.mean(), "generic_psnr_db_half_width": generic_psnr.half_width(),
+            "generic_ssim": generic_ssim.mean(), "generic_ssim_half_width": generic_ssim.half_width(), "scaling_factor": scaling_factor,
         }),
     )?;
     Ok(true)
@@ -143,6 +145,7 @@ pub fn train_clip<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     }
     let pair = outcome.ema.build::<T, _>(device, |p| clip::ClipPair::new(objective.config(), p))?;
     let retrieval = clip::retrieval(&pair, &tokenizer, HELD_OUT_PICTURES, device)?;
+    let binding = clip::binding(&pair, &tokenizer, HELD_OUT_PICTURES, device)?;
     let (text, rest) = clip::split(&outcome.ema);
     folders.save_text_encoder(objective.config(), &text)?;
     save_weights(&folders.image_encoder(), &rest)?;
@@ -150,19 +153,25 @@ pub fn train_clip<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
         "clip: top-1 in {HELD_OUT_PICTURES} held-out scenes: caption of picture {:.3}, picture of caption {:.3}",
         retrieval.text_of_picture, retrieval.picture_of_text
     ));
+    setup.say(&format!(
+        "clip: scene rather than twin: with colours exchanged {:.3}, with places exchanged {:.3}",
+        binding.colors.value(),
+        binding.places.value()
+    ));
     write_json(
         &folders.out.join("clip.json"),
         &json!({
             "steps": outcome.position.step, "samples": outcome.position.samples, "seconds": outcome.position.seconds,
             "held_out_scenes": HELD_OUT_PICTURES, "text_of_picture": retrieval.text_of_picture,
-            "picture_of_text": retrieval.picture_of_text, "tokens": tokenizer.vocab_size(),
+            "picture_of_text": retrieval.picture_of_text, "colours_exchanged": binding.colors.value(),
+            "places_exchanged": binding.places.value(), "tokens": tokenizer.vocab_size(),
         }),
     )?;
     Ok(true)
 }
 
-/// Held-out scenes that the judge is measured on.
-const HELD_OUT_JUDGED: usize = 1024;
+/// Held-out scenes of one object, and of two, that the judge is measured on.
+const HELD_OUT_JUDGED: usize = 768;
 
 /// Trains the judge, measures and writes it; with an autoencoder at hand, on its reconstructions too. False when it was
 /// stopped early.
@@ -184,17 +193,24 @@ pub fn train_judge<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
         return Ok(false);
     }
     let trained = outcome.ema.build::<T, _>(device, Judge::new)?;
-    let accuracy = judge::accuracy(&trained, HELD_OUT_JUDGED, device)?;
+    let accuracy = judge::accuracy(&trained, vae.as_ref(), HELD_OUT_JUDGED, device)?;
     save_weights(&folders.judge(), &outcome.ema)?;
-    let parts = [("kind", accuracy.kind), ("colour", accuracy.color), ("one_object_all", accuracy.one), ("two_objects_all", accuracy.two)];
-    let told: Vec<String> = parts.iter().map(|(name, share)| format!("{name} {:.3} +- {:.3}", share.value(), share.half_width())).collect();
-    setup.say(&format!("judge: on {HELD_OUT_JUDGED} held-out scenes: {}", told.join(", ")));
-    let value = |share: Proportion| json!({ "share": share.value(), "half_width": share.half_width(), "scenes": share.trials });
     let mut record = json!({
         "steps": outcome.position.step, "samples": outcome.position.samples, "seconds": outcome.position.seconds,
+        "held_out_scenes": HELD_OUT_JUDGED,
     });
-    for (name, share) in parts {
-        record[name] = value(share);
+    for (seen, tallies) in [("rendered", accuracy.rendered), ("reconstructed", accuracy.reconstructed)] {
+        for (objects, tally) in ["one_object", "two_objects"].into_iter().zip(tallies) {
+            let asked: Vec<_> = tally.columns().filter(|(_, share)| share.trials > 0).collect();
+            if asked.is_empty() {
+                continue;
+            }
+            let told = asked.iter().map(|(name, share)| format!("{name} {:.3} +- {:.3}", share.value(), share.half_width()));
+            setup.say(&format!("judge: {seen}, {objects}: {}", told.collect::<Vec<_>>().join(", ")));
+            for (name, share) in asked {
+                record[seen][objects][name] = json!({ "share": share.value(), "half_width": share.half_width(), "scenes": share.trials });
+            }
+        }
     }
     write_json(&folders.out.join("judge.json"), &record)?;
     Ok(true)
@@ -213,14 +229,15 @@ pub fn train_unet<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     let Setup { folders, device, stop, .. } = setup;
     let (tokenizer, text, vae) = (folders.load_tokenizer()?, folders.load_text_encoder::<T>(device)?, folders.load_vae(device)?);
     let scenes = setup.scenes.unwrap_or(LATENT_SCENES);
+    let seeds = training_seeds(0, scenes);
     let path = folders.out.join("latents.safetensors");
     let told = |done: usize, total: usize| {
         if done.is_multiple_of(2048) {
             setup.say(&format!("latents: {done} of {total}"));
         }
     };
-    let Some(latents) = latents::encode_scenes(&vae, 0, scenes, &path, device, stop, told)? else { return Ok(false) };
-    let frozen = Frozen { tokenizer, text, vae, latents, first_scene: 0 };
+    let Some(latents) = latents::encode_scenes(&vae, &seeds, &path, device, stop, told)? else { return Ok(false) };
+    let frozen = Frozen { tokenizer, text, vae, latents, seeds };
     let config = UNet2DConditionConfig::littleworld();
     let plan = UnetPlan {
         config: config.clone(),
@@ -242,15 +259,15 @@ pub fn train_unet<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     Ok(outcome.finished)
 }
 
-/// Trains everything in turn: a quarter of the budget for the autoencoder, a twelfth each for CLIP and the judge, the rest for
-/// the denoiser. False when it was stopped early.
+/// Trains everything in turn: a quarter of the budget for the autoencoder, about a twelfth each for CLIP and the judge, the
+/// rest for the denoiser. False when it was stopped early.
 ///
 /// # Errors
 /// When training fails.
 pub fn train_all<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     type Train<T> = fn(&Setup<T>) -> Result<bool>;
     let parts: [(&str, Train<T>, f64); 4] =
-        [("vae", train_vae, 0.25), ("clip", train_clip, 0.083), ("judge", train_judge, 0.05), ("unet", train_unet, 0.617)];
+        [("vae", train_vae, 0.25), ("clip", train_clip, 0.09), ("judge", train_judge, 0.07), ("unet", train_unet, 0.59)];
     for (name, train, share) in parts {
         // Its record is written when a part is through; a resumed run does not do it again.
         if setup.resume && name != "unet" && setup.folders.out.join(format!("{name}.json")).exists() {

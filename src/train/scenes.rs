@@ -1,9 +1,10 @@
 //! Littleworld as training data: pictures by index, drawn once and kept, and the choices of each step.
 
+use super::losses;
 use crate::host::HostTensor;
 use crate::measure::halve;
 use crate::noise::{self, Stream};
-use crate::world::{Scene, render_rgb};
+use crate::world::{Scene, generic_rgb, render_rgb};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -12,10 +13,16 @@ use std::sync::OnceLock;
 /// Side of the pictures that our model draws.
 pub const SIDE: usize = 128;
 
-/// Pictures of consecutive scenes as bytes `[3, side, side]`, each drawn when it is first wanted.
+/// Seeds of the first `count` scenes from `first` on that contain no held-out pair of kind and colour
+/// ([`crate::world::HELD_OUT_PAIRS`]): what learns words from pictures is trained on these.
+pub fn training_seeds(first: u64, count: usize) -> Vec<u64> {
+    (first..).filter(|&seed| !Scene::sample(seed).has_held_out_pair()).take(count).collect()
+}
+
+/// Pictures of scenes as bytes `[3, side, side]`, each drawn when it is first wanted.
 #[derive(Debug)]
 pub struct PicturePool {
-    first: u64,
+    scenes: Vec<Scene>,
     side: usize,
     pictures: Vec<OnceLock<Box<[u8]>>>,
 }
@@ -27,8 +34,16 @@ impl PicturePool {
     /// # Panics
     /// When `side` is neither.
     pub fn new(first: u64, count: usize, side: usize) -> Self {
+        Self::of((first..).take(count).map(Scene::sample).collect(), side)
+    }
+
+    /// A pool of these scenes, drawn and kept as by [`Self::new`].
+    ///
+    /// # Panics
+    /// When `side` is neither.
+    pub fn of(scenes: Vec<Scene>, side: usize) -> Self {
         assert!(side == SIDE || side == SIDE / 2, "pictures are kept whole or halved");
-        Self { first, side, pictures: (0..count).map(|_| OnceLock::new()).collect() }
+        Self { pictures: scenes.iter().map(|_| OnceLock::new()).collect(), scenes, side }
     }
 
     /// Number of scenes.
@@ -42,14 +57,14 @@ impl PicturePool {
     }
 
     /// The scene with this index.
-    pub fn scene(&self, index: usize) -> Scene {
-        Scene::sample(self.first + index as u64)
+    pub fn scene(&self, index: usize) -> &Scene {
+        &self.scenes[index]
     }
 
     /// The picture with this index.
     pub fn bytes(&self, index: usize) -> &[u8] {
         self.pictures[index].get_or_init(|| {
-            let whole = render_rgb(&self.scene(index), SIDE);
+            let whole = render_rgb(self.scene(index), SIDE);
             let picture = if self.side == SIDE { whole } else { halve(&whole) };
             picture.data().iter().map(|&v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect()
         })
@@ -59,7 +74,7 @@ impl PicturePool {
     pub fn batch(&self, indices: &[usize]) -> HostTensor {
         let parts: Vec<&[u8]> = indices.par_iter().map(|&index| self.bytes(index)).collect();
         let values: Vec<f32> = parts.iter().flat_map(|part| part.iter().map(|&byte| signed(byte))).collect();
-        stacked(vec![indices.len(), 3, self.side, self.side], values)
+        losses::tensor(&[indices.len(), 3, self.side, self.side], values)
     }
 
     /// Square cut-outs of `side` pixels: `(index, x, y)` of each. `[B, 3, side, side]` in -1..1.
@@ -74,20 +89,29 @@ impl PicturePool {
                 }
             }
         }
-        stacked(vec![crops.len(), 3, side, side], values)
+        losses::tensor(&[crops.len(), 3, side, side], values)
     }
+}
+
+/// The generic pictures of `seeds` in -1..1, `[B, 3, side, side]`.
+///
+/// A picture smaller than [`SIDE`] is a cut-out of its middle, so that what is in it keeps its size.
+pub fn generic(seeds: &[u64], side: usize) -> HostTensor {
+    let margin = (SIDE - side) / 2;
+    let parts: Vec<Vec<f32>> = seeds
+        .par_iter()
+        .map(|&seed| {
+            let whole = generic_rgb(seed, SIDE);
+            let rows = whole.data().chunks(SIDE * SIDE).flat_map(|plane| plane.chunks(SIDE).skip(margin).take(side));
+            rows.flat_map(|row| row[margin..margin + side].iter().map(|&v| 2.0 * v - 1.0)).collect()
+        })
+        .collect();
+    losses::tensor(&[seeds.len(), 3, side, side], parts.concat())
 }
 
 /// A byte as -1..1.
 fn signed(byte: u8) -> f32 {
     f32::from(byte) / 127.5 - 1.0
-}
-
-fn stacked(shape: Vec<usize>, values: Vec<f32>) -> HostTensor {
-    match HostTensor::new(shape, values) {
-        Ok(tensor) => tensor,
-        Err(error) => unreachable!("{error}"),
-    }
 }
 
 /// Divides a batch into `parts` nearly equal ones, fewer where it is smaller.
@@ -128,6 +152,23 @@ mod tests {
             let expected = whole.data()[(channel * SIDE + 40 + y) * SIDE + 17 + x];
             assert_eq!(crop.data()[(channel * 64 + y) * 64 + x], expected);
         }
+    }
+
+    #[test]
+    fn training_seeds_leave_the_held_out_pairs_out() {
+        let seeds = training_seeds(10, 500);
+        assert_eq!(seeds.len(), 500);
+        assert!(seeds.is_sorted() && seeds[0] >= 10);
+        assert!(seeds.iter().all(|&seed| !Scene::sample(seed).has_held_out_pair()));
+        assert_eq!(training_seeds(10, 100), seeds[..100]);
+    }
+
+    #[test]
+    fn generic_pictures_are_cut_out_of_their_middle() {
+        let (whole, cut) = (generic(&[3, 4], SIDE), generic(&[3, 4], SIDE / 2));
+        assert_eq!(cut.shape(), [2, 3, SIDE / 2, SIDE / 2]);
+        let margin = SIDE / 4;
+        assert_eq!(cut.data()[5], whole.data()[margin * SIDE + margin + 5]);
     }
 
     #[test]

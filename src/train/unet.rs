@@ -1,5 +1,6 @@
 //! Training of the denoiser: the noise in noised latents, given the caption (Ho et al. 2020, arXiv 2006.11239, eq. 14; Rombach et
-//! al. 2022, arXiv 2112.10752, eq. 3), weighted by min-SNR (Hang et al. 2023, arXiv 2303.09556).
+//! al. 2022, arXiv 2112.10752, eq. 3), weighted by min-SNR (Hang et al. 2023, arXiv 2303.09556). It sees no scene with a held-out
+//! pair of kind and colour.
 
 use super::assemble::{NUM_TRAIN_TIMESTEPS, PREDICTION};
 use super::losses;
@@ -60,8 +61,8 @@ pub struct Frozen<T: Tensor> {
     pub vae: AutoencoderKl<T>,
     /// `[N, C, h, w]`, unit deviation.
     pub latents: HostTensor,
-    /// The scene of the first latents; the others follow.
-    pub first_scene: u64,
+    /// The scenes of the latents, by seed.
+    pub seeds: Vec<u64>,
 }
 
 /// How the denoiser is trained.
@@ -127,7 +128,7 @@ impl<T: Differentiable> UnetObjective<T> {
     }
 
     fn scene(&self, index: usize) -> Scene {
-        Scene::sample(self.frozen.first_scene + index as u64)
+        Scene::sample(self.frozen.seeds[index])
     }
 }
 
@@ -188,8 +189,8 @@ impl<T: Differentiable> Objective for UnetObjective<T> {
 
     fn fingerprint(&self) -> String {
         let UnetPlan { config, object_weights, seed, batch, .. } = &self.plan;
-        let scenes = self.frozen.latents.shape()[0];
-        format!("unet, seed {seed}, batch {batch}, {scenes} scenes weighted {object_weights:?}, {}", config.to_json())
+        let (scenes, last) = (self.frozen.latents.shape()[0], self.frozen.seeds.last().copied().unwrap_or_default());
+        format!("unet, seed {seed}, batch {batch}, {scenes} scenes up to {last} weighted {object_weights:?}, {}", config.to_json())
     }
 
     fn parts(&self) -> Vec<&'static str> {

@@ -2,13 +2,14 @@
 //! 1312.6114).
 //!
 //! The network is convolutional, so most of the time it sees square cut-outs of half the side, four times as many a second; whole
-//! pictures come last.
+//! pictures come last. A quarter of what it sees is no scene at all ([`generic_rgb`]), so that other people's pictures come
+//! through it too.
 
 use super::losses::{self, Reconstruction};
 use super::optimizer::{AdamWConfig, Gradients};
 use super::record::Part;
 use super::runner::{Objective, PARTS, Share};
-use super::scenes::{PicturePool, SIDE, below, divide, step_rng};
+use super::scenes::{self, PicturePool, SIDE, below, divide, step_rng};
 use super::vars::{Leaves, Variable, Weights, start};
 use super::{HELD_OUT, Result, TrainError, sheet};
 use crate::compute::{Differentiable, Precision, Tensor, with_precision};
@@ -18,6 +19,9 @@ use crate::model::ModelError;
 use crate::model::params::Params;
 use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
 use crate::noise;
+use rand::Rng;
+use std::collections::VecDeque;
+use std::ops::Range;
 
 /// AdamW as the autoencoder is trained.
 pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, clip: 1.0, ema: 0.998 };
@@ -29,6 +33,8 @@ const CROPS_UNTIL: f64 = 0.8;
 const CROPS_PER_PICTURE: usize = 2;
 /// Scenes that it is trained on.
 const SCENES: usize = 12_288;
+/// Of so many pictures one is generic, drawn anew each time.
+const ONE_GENERIC_IN: usize = 4;
 
 /// The autoencoder in training.
 pub struct VaeObjective<T: Tensor> {
@@ -54,7 +60,11 @@ pub struct Fidelity {
     pub psnr: Sample,
     /// Structural similarity of each picture.
     pub ssim: Sample,
-    /// Standard deviation of the latents' means over all pictures and channels.
+    /// Peak signal-to-noise ratio of each generic picture, dB.
+    pub generic_psnr: Sample,
+    /// Structural similarity of each generic picture.
+    pub generic_ssim: Sample,
+    /// Standard deviation of the latents' means over all scenes and channels.
     pub latent_deviation: f64,
 }
 
@@ -110,19 +120,18 @@ impl<T: Differentiable> Objective for VaeObjective<T> {
         let mut rng = step_rng(self.seed, "vae", step);
         let whole = phase > 0;
         let (count, side) = if whole { ((self.batch / 4).max(1), SIDE) } else { (self.batch, SIDE / 2) };
-        let pictures = if whole {
-            let indices: Vec<usize> = (0..count).map(|_| below(&mut rng, self.pool.len())).collect();
-            self.pool.batch(&indices)
-        } else {
-            let crops: Vec<_> = (0..count.div_ceil(CROPS_PER_PICTURE))
-                .flat_map(|_| {
-                    let index = below(&mut rng, self.pool.len());
-                    [(); CROPS_PER_PICTURE].map(|()| (index, below(&mut rng, SIDE - side + 1), below(&mut rng, SIDE - side + 1)))
-                })
-                .take(count)
-                .collect();
-            self.pool.crops(&crops, side)
-        };
+        let generic = count / ONE_GENERIC_IN;
+        let per_picture = if whole { 1 } else { CROPS_PER_PICTURE };
+        let crops: Vec<_> = (0..(count - generic).div_ceil(per_picture))
+            .flat_map(|_| {
+                let index = below(&mut rng, self.pool.len());
+                (0..per_picture).map(|_| (index, below(&mut rng, SIDE - side + 1), below(&mut rng, SIDE - side + 1))).collect::<Vec<_>>()
+            })
+            .take(count - generic)
+            .collect();
+        let scenes = self.pool.crops(&crops, side);
+        let seeds: Vec<u64> = (0..generic).map(|_| u64::from(rng.next_u32())).collect();
+        let pictures = if generic > 0 { interleaved(&scenes, &scenes::generic(&seeds, side)) } else { scenes };
         let latent = side / self.config.downsampling();
         let noise = noise::gaussian_from(&mut rng, [count, self.config.latent_channels, latent, latent]);
         let parts = divide(PARTS, &pictures).into_iter().zip(divide(PARTS, &noise));
@@ -159,11 +168,15 @@ impl<T: Differentiable> Objective for VaeObjective<T> {
 
     fn sheet(&self, ema: &Weights) -> Result<Option<image::RgbImage>> {
         let model = ema.build(&self.device, |p| self.build(p))?;
-        let held_out = PicturePool::new(HELD_OUT, 8, SIDE);
-        let pictures = held_out.batch(&(0..8).collect::<Vec<_>>());
-        let (mean, _) = model.encode(&T::from_host(&pictures, &self.device)?)?;
-        let output = model.decode(&mean)?.to_host()?;
-        Ok(Some(sheet::grid(&[sheet::unbatch(&pictures), sheet::unbatch(&output)].concat(), 8)))
+        let scenes = PicturePool::new(HELD_OUT, 8, SIDE).batch(&(0..8).collect::<Vec<_>>());
+        let generic = scenes::generic(&(HELD_OUT..HELD_OUT + 8).collect::<Vec<_>>(), SIDE);
+        let mut rows = Vec::new();
+        for pictures in [scenes, generic] {
+            let (mean, _) = model.encode(&T::from_host(&pictures, &self.device)?)?;
+            let output = model.decode(&mean)?.to_host()?;
+            rows.extend([sheet::unbatch(&pictures), sheet::unbatch(&output)].concat());
+        }
+        Ok(Some(sheet::grid(&rows, 8)))
     }
 }
 
@@ -199,29 +212,63 @@ fn join(sum: &mut Gradients, other: Gradients) {
     }
 }
 
-/// Measures `model` on `count` held-out scenes. Latents are the means.
+/// Spreads the rows of `b` evenly among those of `a`, so that every part of a batch has its share.
+fn interleaved(a: &HostTensor, b: &HostTensor) -> HostTensor {
+    let [mut a, mut b] = [a, b].map(|x| (0..x.shape()[0]).map(|row| x.outer(row)).collect::<VecDeque<_>>());
+    let every = (a.len() + b.len()) / b.len().max(1);
+    let rows: Vec<HostTensor> = (1..=a.len() + b.len())
+        .filter_map(|at| if at % every == 0 { b.pop_front().or_else(|| a.pop_front()) } else { a.pop_front().or_else(|| b.pop_front()) })
+        .collect();
+    HostTensor::cat_outer(&rows.iter().collect::<Vec<_>>())
+}
+
+/// Held-out generic pictures are a part of this of the held-out scenes.
+const GENERIC_SHARE: usize = 2;
+
+/// Measures `model` on `count` held-out scenes and on half as many held-out generic pictures. Latents are the means.
 ///
 /// # Errors
 /// When the network fails.
 pub fn fidelity<T: Tensor>(model: &AutoencoderKl<T>, count: usize, device: &T::Device) -> Result<Fidelity> {
     let pool = PicturePool::new(HELD_OUT, count, SIDE);
-    let (mut psnr, mut ssim) = (Sample::default(), Sample::default());
     let (mut sum, mut squares, mut values) = (0.0_f64, 0.0_f64, 0.0_f64);
+    let (psnr, ssim) = kept(
+        model,
+        count,
+        device,
+        |range| pool.batch(&range.collect::<Vec<_>>()),
+        |mean| {
+            for &value in mean.data() {
+                sum += f64::from(value);
+                squares += f64::from(value) * f64::from(value);
+                values += 1.0;
+            }
+        },
+    )?;
+    let generic = |range: Range<usize>| scenes::generic(&range.map(|index| HELD_OUT + index as u64).collect::<Vec<_>>(), SIDE);
+    let (generic_psnr, generic_ssim) = kept(model, count / GENERIC_SHARE, device, generic, |_| ())?;
+    let mean = sum / values;
+    Ok(Fidelity { psnr, ssim, generic_psnr, generic_ssim, latent_deviation: (squares / values - mean * mean).sqrt() })
+}
+
+/// PSNR and SSIM of what `model` makes of `count` pictures in -1..1; the means of the latents go to `latents`.
+fn kept<T: Tensor>(
+    model: &AutoencoderKl<T>,
+    count: usize,
+    device: &T::Device,
+    pictures: impl Fn(Range<usize>) -> HostTensor,
+    mut latents: impl FnMut(&HostTensor),
+) -> Result<(Sample, Sample)> {
+    let (mut psnr, mut ssim) = (Sample::default(), Sample::default());
     for start in (0..count).step_by(16) {
-        let indices: Vec<usize> = (start..count.min(start + 16)).collect();
-        let pictures = pool.batch(&indices);
+        let pictures = pictures(start..count.min(start + 16));
         let (mean, _) = model.encode(&T::from_host(&pictures, device)?)?;
         let output = model.decode(&mean)?.to_host()?.map(|v| v.clamp(-1.0, 1.0));
         for (picture, output) in sheet::unbatch(&pictures).iter().zip(sheet::unbatch(&output)) {
             psnr.add(measure::psnr(&output, picture)?);
             ssim.add(measure::ssim(&output, picture)?);
         }
-        for &value in mean.to_host()?.data() {
-            sum += f64::from(value);
-            squares += f64::from(value) * f64::from(value);
-            values += 1.0;
-        }
+        latents(&mean.to_host()?);
     }
-    let mean = sum / values;
-    Ok(Fidelity { psnr, ssim, latent_deviation: (squares / values - mean * mean).sqrt() })
+    Ok((psnr, ssim))
 }

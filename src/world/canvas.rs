@@ -137,6 +137,44 @@ impl Canvas {
         (self.rgb, self.segmentation, self.depth)
     }
 
+    /// Its side in pixels.
+    pub fn side(&self) -> usize {
+        self.side
+    }
+
+    /// Sets every pixel, given its column and row, from what it was.
+    pub fn pixels(&mut self, mut color: impl FnMut(usize, usize, Rgb) -> Rgb) {
+        let n = self.side * self.side;
+        for y in 0..self.side {
+            for x in 0..self.side {
+                let i = y * self.side + x;
+                let [r, g, b] = color(x, y, [self.rgb[i], self.rgb[n + i], self.rgb[2 * n + i]]);
+                (self.rgb[i], self.rgb[n + i], self.rgb[2 * n + i]) = (r, g, b);
+            }
+        }
+    }
+
+    /// Fills an outline given in the coordinates of the picture.
+    pub fn fill(&mut self, paint: impl Into<Paint>, outline: impl FnOnce(&mut Outline)) {
+        self.fill_in(Affine::IDENTITY, &paint.into(), 0, Depth::Keep, outline);
+    }
+
+    /// Fills an outline given in the coordinates of `frame`, as paint is.
+    fn fill_in(&mut self, frame: Affine, paint: &Paint, label: u8, depth: Depth, outline: impl FnOnce(&mut Outline)) {
+        let side = self.side;
+        let mut shape = Outline::new(frame, side as f32);
+        outline(&mut shape);
+        let Some(path) = shape.finish() else { return };
+        let b = path.bounds();
+        let clip = |v: f32| v.clamp(0.0, side as f32) as usize;
+        let area = [clip(b.left() - 1.0), clip(b.top() - 1.0), clip(b.right() + 2.0), clip(b.bottom() + 2.0)];
+        if area[0] >= area[2] || area[1] >= area[3] || b.width() < 1e-3 || b.height() < 1e-3 {
+            return;
+        }
+        self.mask.fill_path(&path, FillRule::Winding, true, Transform::identity());
+        self.compose(area, frame.inverse(), paint, label, depth);
+    }
+
     /// Sets every pixel to a colour of its height alone.
     pub fn rows(&mut self, color: impl Fn(f32) -> Rgb) {
         let n = self.side * self.side;
@@ -243,18 +281,7 @@ impl<'a> Pen<'a> {
     }
 
     fn fill_at(&mut self, depth: Depth, paint: Paint, outline: impl FnOnce(&mut Outline)) {
-        let side = self.canvas.side;
-        let mut shape = Outline::new(self.frame, side as f32);
-        outline(&mut shape);
-        let Some(path) = shape.finish() else { return };
-        let b = path.bounds();
-        let clip = |v: f32| v.clamp(0.0, side as f32) as usize;
-        let area = [clip(b.left() - 1.0), clip(b.top() - 1.0), clip(b.right() + 2.0), clip(b.bottom() + 2.0)];
-        if area[0] >= area[2] || area[1] >= area[3] || b.width() < 1e-3 || b.height() < 1e-3 {
-            return;
-        }
-        self.canvas.mask.fill_path(&path, FillRule::Winding, true, Transform::identity());
-        self.canvas.compose(area, self.frame.inverse(), &paint, self.label, depth);
+        self.canvas.fill_in(self.frame, &paint, self.label, depth, outline);
     }
 
     /// A surface colour under the scene's light.

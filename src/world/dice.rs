@@ -13,6 +13,11 @@ impl Dice {
         Self(noise::rng(seed, Stream::World))
     }
 
+    /// The stream of `seed` for pictures that are not scenes.
+    pub fn generic(seed: u64) -> Self {
+        Self(noise::rng(seed, Stream::Generic))
+    }
+
     /// The next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0.next_u64()

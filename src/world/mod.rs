@@ -9,6 +9,9 @@
 //! width of `usize`; shapes are laid out with additions, multiplications, divisions and square roots alone (angles are
 //! rational, no sine or exponential); tiny-skia is asked for coverage only, which it computes in fixed point.
 //!
+//! Pictures that are no scenes at all (leaves, textures, strokes, marks), also by seed, are painted in `generic/`: an
+//! autoencoder that sees them keeps other people's pictures too.
+//!
 //! A new kind of object is one file in `kinds/` and one line of its table.
 
 mod attributes;
@@ -16,18 +19,24 @@ mod backdrop;
 mod canvas;
 mod caption;
 mod dice;
+mod generic;
+mod held_out;
 mod kinds;
 mod light;
 mod outline;
 mod place;
 mod render;
 mod scene;
+mod twin;
 
 pub use attributes::{Color, Ground, Relation, Size, Time};
 pub use caption::{Caption, Facts, MAX_WORDS, ObjectFacts};
+pub use generic::{Family, generic_rgb};
+pub use held_out::HELD_OUT_PAIRS;
 pub use kinds::{Habitat, Kind, KindInfo};
 pub use render::{Rendered, render, render_rgb};
 pub use scene::{Scene, SceneObject, SceneSpec};
+pub use twin::Twin;
 
 /// Largest side of a rendered picture, in pixels.
 pub const MAX_SIDE: usize = 8192;
