@@ -169,12 +169,11 @@ impl Guest {
         }))
     }
 
-    /// Prepares a training step under the name `step`; whether it can be run.
+    /// Prepares a training step, under the name that is given with the rest; whether it can be run.
     ///
     /// # Errors
     /// At Ctrl-C; anything else is kept.
     pub fn open_training(&mut self, given: &Value) -> Result<bool, Interrupted> {
-        self.lost.clear();
         Ok(self.ask("train", given)?.is_some())
     }
 
@@ -312,7 +311,7 @@ mod tests {
 
     fn beside(guest: &mut Guest, thing: &'static str) -> super::super::turns::Times {
         let rivals = guest.rivals(thing);
-        measure(thing, 4, Some(guest), &rivals, || Ok::<_, anyhow::Error>(())).unwrap()
+        measure(thing, 4, Some(guest), &rivals, || Ok::<_, anyhow::Error>(Duration::ZERO)).unwrap()
     }
 
     fn open(guest: &mut Guest) {

@@ -3,6 +3,7 @@
 mod guest;
 mod peer;
 mod report;
+mod train;
 mod turns;
 mod window;
 
@@ -18,14 +19,16 @@ use guest::{Guest, Scene};
 use report::{Speed, rival_json, rival_tables, speed_json, speed_table};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use turns::{Summary, Times, measure, percentile, rounded};
+use std::time::Duration;
+use turns::{Summary, Times, measure, percentile, rounded, timed};
 
 /// Measure how fast everything is on this machine
 ///
 /// Medians over repeated runs after a warm-up, in milliseconds of wall time.
 #[derive(Debug, Clone, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:\n  diffuscope bench\n  diffuscope bench --json --runs 40 > bench.json\n  \
-    diffuscope bench --peer .venv/bin/python\n\n\
+    diffuscope bench --peer .venv/bin/python\n  diffuscope bench train --peer .venv/bin/python\n\n\
     unet_guided_ms    one evaluation of the U-Net at batch 2 (negative and positive prompt)\n\
     vae_decode_ms     latents to a picture\n\
     text_encode_ms    both prompts through the text encoder\n\
@@ -39,10 +42,13 @@ use turns::{Summary, Times, measure, percentile, rounded};
     what f32 multiply-adds in registers reach here on all threads; an algorithm that needs fewer of them may go beyond it.\n\n\
     --peer PYTHON runs the same model in PyTorch through diffusers, and in OpenVINO (f32) where that is installed, in a child\n\
     process with as many threads: one run of ours, one of each of theirs, and so on. The ratio is theirs over ours, turn by turn:\n\
-    above 1 we are faster. OpenMP's threads would spin for a while after their work and take the processor from us, so the child is\n\
-    run with OMP_WAIT_POLICY=PASSIVE and KMP_BLOCKTIME=0, unless the environment sets these, and everybody rests 10 ms between\n\
+    above 1 we are faster. OpenMP's threads spin for a while after their work and would take the processor from us, so the child is\n\
+    run with OMP_WAIT_POLICY=PASSIVE and KMP_BLOCKTIME=0, unless the environment sets these, and everybody rests 25 ms between\n\
     turns. To make such a Python: python3 -m venv .venv && .venv/bin/pip install torch diffusers transformers openvino")]
 pub struct BenchArgs {
+    /// What to measure instead of the model at work
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -54,6 +60,12 @@ pub struct BenchArgs {
     peer: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
+}
+
+/// What else can be measured.
+#[derive(Debug, Clone, clap::Subcommand)]
+enum Instead {
+    Train(train::TrainArgs),
 }
 
 const PROMPT: &str = "a red house left of a yellow balloon by the sea at night";
@@ -76,6 +88,9 @@ struct Networks {
 /// A model that cannot be opened, a window that does not settle, Ctrl-C; after the numbers, what went wrong beside us.
 pub fn run(args: &BenchArgs, window: &Window) -> Result<()> {
     interrupt::listen();
+    if let Some(Instead::Train(args)) = &args.instead {
+        return train::run(args);
+    }
     let bar = output::progress(6, "bench");
     let next = |what: &'static str| {
         bar.inc(1);
@@ -138,21 +153,23 @@ fn networks(args: &BenchArgs, mut guest: Option<&mut Guest>, next: &dyn Fn(&'sta
     let (negative, positive) = (pipeline.encode_text("")?, pipeline.encode_text(PROMPT)?);
     let mut picture = None;
     let mut times = Vec::new();
-    let mut add = |name: &'static str, runs: u32, ours: &mut dyn FnMut() -> Result<()>| -> Result<()> {
+    let mut add = |name: &'static str, runs: u32, ours: &mut dyn FnMut() -> Result<Duration>| -> Result<()> {
         let rivals = guest.as_deref().map(|guest| guest.rivals(name)).unwrap_or_default();
         times.push(measure(name, runs, guest.as_deref_mut(), &rivals, ours)?);
         Ok(())
     };
-    add("unet_guided", args.runs, &mut || Ok(pipeline.predict(&latents, timestep, &negative, &positive).map(drop)?))?;
+    add("unet_guided", args.runs, &mut || Ok(timed(|| pipeline.predict(&latents, timestep, &negative, &positive))?))?;
     next("decoding");
-    add("vae_decode", args.runs, &mut || Ok(pipeline.decode(&latents).map(drop)?))?;
-    add("text_encode", args.runs, &mut || Ok(pipeline.encode_text("").and_then(|_| pipeline.encode_text(PROMPT)).map(drop)?))?;
+    add("vae_decode", args.runs, &mut || Ok(timed(|| pipeline.decode(&latents))?))?;
+    add("text_encode", args.runs, &mut || Ok(timed(|| pipeline.encode_text("").and_then(|_| pipeline.encode_text(PROMPT)))?))?;
     next("generating");
     add("generate_20", args.runs.div_ceil(4), &mut || {
-        let generated = pipeline
-            .generate(&request, &mut |_| if interrupt::check().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })?;
-        picture = Some(pipeline.decode(&generated.latents)?);
-        Ok(())
+        timed(|| {
+            let mut on_step = |_: &_| if interrupt::check().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+            let generated = pipeline.generate(&request, &mut on_step)?;
+            picture = Some(pipeline.decode(&generated.latents)?);
+            Ok(())
+        })
     })?;
     let compared = times.last().is_some_and(|times| !times.theirs.is_empty());
     let theirs = guest.filter(|_| compared).map_or(Ok(None), Guest::picture)?;
@@ -181,7 +198,7 @@ fn json(args: &BenchArgs, networks: &Networks, rows: &[(&str, Option<f64>)], gue
     object.insert("f32_peak_gflops".into(), networks.peak.map(rounded).into());
     object.insert("operations".into(), speed_json(&networks.speeds, networks.peak));
     if let Some(guest) = guest {
-        object.insert("peers".into(), rival_json(&networks.times, guest));
+        object.insert("peers".into(), rival_json(networks.times.iter(), guest));
         object.insert("picture_difference".into(), networks.difference.into());
         object.insert("notes".into(), guest.notes().into());
     }
@@ -196,11 +213,11 @@ fn print(networks: &Networks, rows: &[(&str, Option<f64>)], guest: Option<&Guest
     output::print("frames of the window are laid out and tessellated without a graphics adapter\n")?;
     output::print(&speed_table(&networks.speeds, networks.peak))?;
     let Some(guest) = guest else { return Ok(()) };
-    for table in rival_tables(&networks.times, guest) {
+    for table in rival_tables(networks.times.iter(), guest) {
         output::print(&format!("\n{table}"))?;
     }
     if let Some(difference) = networks.difference {
-        output::print(&format!("\nthe two pictures of generate_20 differ by {difference:.4} at most, of a range of 1"))?;
+        output::print(&format!("\nthe two pictures of generate_20 differ by {difference:.1e} at most, of a range of 1"))?;
     }
     guest.notes().iter().try_for_each(|note| output::print(note))
 }

@@ -132,7 +132,7 @@ def train(given):
     kind = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}[given["network"]]
     model = kind.from_config(given["config"]).to(device).train().to(memory_format=last)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    settings = dict(lr=given["rate"], betas=(0.9, 0.99), eps=1e-8, weight_decay=given["weight_decay"])
+    settings = dict(lr=given["rate"], betas=tuple(given["betas"]), eps=given["eps"], weight_decay=given["weight_decay"])
     try:
         optimizer = torch.optim.AdamW(parameters, fused=True, **settings)
     except (RuntimeError, TypeError):
@@ -145,7 +145,7 @@ def train(given):
         noisy, target = (torch.randn(shape, device=device).to(memory_format=last) for _ in range(2))
         embedding = torch.randn(batch, given["tokens"], c.cross_attention_dim, device=device)
         timesteps = torch.randint(0, 1000, (batch,), device=device)
-        weights = torch.rand(batch, device=device)
+        weights = torch.ones(batch, device=device)
 
         def loss():
             with precision():
@@ -176,7 +176,7 @@ def train(given):
 
     # One network after the other: the one before is not needed any more.
     things.clear()
-    things["step"] = step
+    things[given["name"]] = step
     return {"parameters": sum(parameter.numel() for parameter in parameters)}
 
 

@@ -47,9 +47,9 @@ pub fn speed_json(speeds: &[Speed], peak: Option<f64>) -> Value {
 }
 
 /// A table for each rival that ran anything: our time, its time, their ratio.
-pub fn rival_tables(times: &[Times], guest: &Guest) -> Vec<String> {
+pub fn rival_tables<'a>(times: impl Iterator<Item = &'a Times> + Clone, guest: &Guest) -> Vec<String> {
     let table = |rival: Rival| {
-        let rows = of_rival(times, rival);
+        let rows = of_rival(times.clone(), rival);
         if rows.is_empty() {
             return None;
         }
@@ -66,12 +66,12 @@ pub fn rival_tables(times: &[Times], guest: &Guest) -> Vec<String> {
 }
 
 /// The same as JSON, by rival and name.
-pub fn rival_json(times: &[Times], guest: &Guest) -> Value {
+pub fn rival_json<'a>(times: impl Iterator<Item = &'a Times> + Clone, guest: &Guest) -> Value {
     let mut object = Map::new();
     for rival in Rival::ALL {
         let Some(version) = guest.version(rival) else { continue };
         let mut about = Map::from_iter([("version".to_owned(), version.into())]);
-        for (name, ours, theirs, ratio) in of_rival(times, rival) {
+        for (name, ours, theirs, ratio) in of_rival(times.clone(), rival) {
             about.insert(name.into(), json!({ "ours_ms": ours.to_json(), "theirs_ms": theirs.to_json(), "ratio": ratio.to_json() }));
         }
         object.insert(rival.id().into(), about.into());
@@ -80,12 +80,12 @@ pub fn rival_json(times: &[Times], guest: &Guest) -> Value {
 }
 
 /// Name, our time, its time and their ratio of everything that a rival ran.
-fn of_rival(times: &[Times], rival: Rival) -> Vec<(&'static str, Summary, Summary, Summary)> {
+fn of_rival<'a>(times: impl Iterator<Item = &'a Times>, rival: Rival) -> Vec<(&'static str, Summary, Summary, Summary)> {
     let row = |times: &Times| {
-        let (_, theirs) = times.theirs.iter().find(|(who, _)| *who == rival)?;
+        let theirs = times.of(rival)?;
         Some((times.name, Summary::of(&times.ours), Summary::of(theirs), times.ratio(theirs)))
     };
-    times.iter().filter_map(row).collect()
+    times.filter_map(row).collect()
 }
 
 #[cfg(test)]
@@ -114,8 +114,8 @@ mod tests {
             Times { name: "unet_guided", ours: vec![1.0, 2.0], theirs: vec![(Rival::PyTorch, vec![2.0, 4.0])] },
             Times { name: "text_encode", ours: vec![1.0], theirs: vec![] },
         ];
-        let rows = of_rival(&times, Rival::PyTorch);
+        let rows = of_rival(times.iter(), Rival::PyTorch);
         assert_eq!(rows.iter().map(|(name, .., ratio)| (*name, ratio.median)).collect::<Vec<_>>(), [("unet_guided", 2.0)]);
-        assert!(of_rival(&times, Rival::OpenVino).is_empty());
+        assert!(of_rival(times.iter(), Rival::OpenVino).is_empty());
     }
 }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 /// Runs before the measured ones.
 const WARM_UP: u32 = 3;
-/// Rest before a turn beside a rival, in which the threads of the one before fall asleep.
-const SETTLE: Duration = Duration::from_millis(10);
+/// Rest before a turn beside a rival, in which the threads of the one before fall asleep: GNU OpenMP's spin for some 15 ms where
+/// they are not told otherwise.
+const SETTLE: Duration = Duration::from_millis(25);
 
 /// The middle of repeated measurements, and between what values their middle half lies.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,6 +64,11 @@ pub struct Times {
 }
 
 impl Times {
+    /// Those of a rival, if it ran.
+    pub fn of(&self, rival: Rival) -> Option<&[f64]> {
+        self.theirs.iter().find(|(who, _)| *who == rival).map(|(_, theirs)| theirs.as_slice())
+    }
+
     /// The rival's time over ours, turn by turn: above 1 we are faster.
     pub fn ratio(&self, theirs: &[f64]) -> Summary {
         let ratios: Vec<f64> = self.ours.iter().zip(theirs).map(|(ours, theirs)| theirs / ours).collect();
@@ -70,7 +76,17 @@ impl Times {
     }
 }
 
-/// Runs `ours` and, in turn with it, the same of each rival, after a warm-up of all.
+/// How long `work` takes.
+///
+/// # Errors
+/// Its own.
+pub fn timed<R, E>(work: impl FnOnce() -> Result<R, E>) -> Result<Duration, E> {
+    let started = Instant::now();
+    work()?;
+    Ok(started.elapsed())
+}
+
+/// Runs `ours`, which times itself, and, in turn with it, the same of each rival, after a warm-up of all.
 ///
 /// # Errors
 /// When `ours` fails, or at Ctrl-C; what fails on the other side is kept by `guest`.
@@ -79,7 +95,7 @@ pub fn measure<E>(
     runs: u32,
     mut guest: Option<&mut Guest>,
     rivals: &[Rival],
-    mut ours: impl FnMut() -> Result<(), E>,
+    mut ours: impl FnMut() -> Result<Duration, E>,
 ) -> Result<Times>
 where
     anyhow::Error: From<E>,
@@ -91,13 +107,11 @@ where
         if guest.is_some() {
             std::thread::sleep(SETTLE);
         }
-        let started = Instant::now();
-        ours()?;
-        let elapsed = started.elapsed().as_secs_f64() * 1e3;
+        let elapsed = ours()?;
         // A run that Ctrl-C broke off is no measurement.
         interrupt::check()?;
         if run >= warm_up {
-            times.ours.push(elapsed);
+            times.ours.push(elapsed.as_secs_f64() * 1e3);
         }
         let Some(guest) = guest.as_deref_mut() else { continue };
         for (rival, theirs) in &mut times.theirs {
@@ -141,7 +155,7 @@ mod tests {
         let mut calls = 0;
         let times = measure("vae_decode", 5, None, &[], || {
             calls += 1;
-            Ok::<_, anyhow::Error>(())
+            Ok::<_, anyhow::Error>(Duration::ZERO)
         });
         assert_eq!((times.unwrap().ours.len(), calls), (5, 5 + WARM_UP));
         let failed = measure("vae_decode", 5, None, &[], || Err(anyhow::anyhow!("out of memory")));
