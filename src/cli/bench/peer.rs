@@ -74,6 +74,11 @@ enum Answer {
     Milliseconds(f64),
 }
 
+/// The error of an answer without a question.
+fn unasked(said: &str) -> PeerError {
+    PeerError::Nonsense { said: said.chars().take(SHOWN).collect(), expected: "no answer" }
+}
+
 /// Reads an answer.
 fn answer(line: &str) -> Result<Answer, PeerError> {
     let nonsense = || PeerError::Nonsense { said: line.chars().take(SHOWN).collect(), expected: "\"ok\", \"ms\" or \"error\"" };
@@ -152,14 +157,13 @@ impl Peer {
 
     fn exchange(&mut self, command: &str, patience: Duration) -> Result<Answer, PeerError> {
         match self.answers.try_recv() {
-            Ok(said) => {
-                return Err(PeerError::Nonsense { said: said.chars().take(SHOWN).collect(), expected: "no answer" });
-            }
+            Ok(said) => return Err(unasked(&said)),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => return Err(self.ended()),
         }
         if writeln!(self.commands, "{command}").and_then(|()| self.commands.flush()).is_err() {
-            return Err(self.ended());
+            // What is no peer may have said something before it ended.
+            return Err(self.answers.recv_timeout(FAREWELL).map_or_else(|_| self.ended(), |said| unasked(&said)));
         }
         let asked = Instant::now();
         loop {
