@@ -2,25 +2,27 @@
 
 mod guest;
 mod peer;
+mod profile;
 mod report;
 mod train;
 mod turns;
 mod window;
+mod work;
 
 use super::options::ModelArgs;
 use super::stage::Window;
 use super::{interrupt, output};
 use crate::compute::DeviceKind;
 use crate::compute::peak::f32_peak_gflops;
-use crate::noise::{Stream, gaussian};
-use crate::pipeline::{GenerateRequest, Operations, Pipeline, Start};
-use anyhow::Result;
+use crate::pipeline::Operations;
+use anyhow::{Result, ensure};
 use guest::{Guest, Scene};
+use profile::Profile;
 use report::{Speed, rival_json, rival_tables, speed_json, speed_table};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
-use turns::{Summary, Times, measure, percentile, rounded, timed};
+use turns::{Summary, Times, measure, percentile, rounded};
+use work::{PROMPT, Work};
 
 /// Measure how fast everything is on this machine
 ///
@@ -28,7 +30,8 @@ use turns::{Summary, Times, measure, percentile, rounded, timed};
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:\n  diffuscope bench\n  diffuscope bench --json --runs 40 > bench.json\n  \
-    diffuscope bench --peer .venv/bin/python\n  diffuscope bench train --peer .venv/bin/python\n\n\
+    diffuscope bench --peer .venv/bin/python\n  diffuscope bench train --peer .venv/bin/python\n  \
+    diffuscope bench --profile\n\n\
     unet_guided_ms    one evaluation of the U-Net at batch 2 (negative and positive prompt)\n\
     vae_decode_ms     latents to a picture\n\
     text_encode_ms    both prompts through the text encoder\n\
@@ -39,12 +42,15 @@ use turns::{Summary, Times, measure, percentile, rounded, timed};
     resident_mb       memory of the process at the end, in 10^6 bytes\n\
     binary_mb         size of the program with its built-in model, in 10^6 bytes\n\n\
     Operations are those of matrix products and convolutions, a multiply-add as two, convolutions by their definition. The peak is\n\
-    what f32 multiply-adds in registers reach here on all threads; an algorithm that needs fewer of them may go beyond it.\n\n\
+    what f32 multiply-adds reach here in vector registers on all threads; matrix units, or an algorithm that needs fewer of them, may\n\
+    go beyond it.\n\n\
     --peer PYTHON runs the same model in PyTorch through diffusers, and in OpenVINO (f32) where that is installed, in a child\n\
     process with as many threads: one run of ours, one of each of theirs, and so on. The ratio is theirs over ours, turn by turn:\n\
     above 1 we are faster. OpenMP's threads spin for a while after their work and would take the processor from us, so the child is\n\
     run with OMP_WAIT_POLICY=PASSIVE and KMP_BLOCKTIME=0, unless the environment sets these, and everybody rests 25 ms between\n\
-    turns. To make such a Python: python3 -m venv .venv && .venv/bin/pip install torch diffusers transformers openvino")]
+    turns. Our matrix products are put together from bf16 halves where the processor has matrix units, to about 1e-5 of f32; the\n\
+    largest difference between the two pictures of generate_20 is told. To make such a Python:\n\
+    python3 -m venv .venv && .venv/bin/pip install torch diffusers transformers openvino")]
 pub struct BenchArgs {
     /// What to measure instead of the model at work
     #[command(subcommand)]
@@ -58,6 +64,9 @@ pub struct BenchArgs {
     /// A Python with torch, diffusers and transformers, to be measured beside us in turn
     #[arg(long, value_name = "PYTHON")]
     peer: Option<PathBuf>,
+    /// Show where the time goes instead, by kind of operation
+    #[arg(long, conflicts_with = "peer")]
+    profile: bool,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -67,8 +76,6 @@ pub struct BenchArgs {
 enum Instead {
     Train(train::TrainArgs),
 }
-
-const PROMPT: &str = "a red house left of a yellow balloon by the sea at night";
 
 /// The networks' times, and what is to be said of them.
 struct Networks {
@@ -90,6 +97,9 @@ pub fn run(args: &BenchArgs, window: &Window) -> Result<()> {
     interrupt::listen();
     if let Some(Instead::Train(args)) = &args.instead {
         return train::run(args);
+    }
+    if args.profile {
+        return profiles(args);
     }
     let bar = output::progress(6, "bench");
     let next = |what: &'static str| {
@@ -135,45 +145,25 @@ pub fn run(args: &BenchArgs, window: &Window) -> Result<()> {
 /// Measures the networks, in turn with the other side.
 fn networks(args: &BenchArgs, mut guest: Option<&mut Guest>, next: &dyn Fn(&'static str)) -> Result<Networks> {
     let source = args.model.source();
-    let pipeline = Pipeline::load(&source, args.model.device)?;
-    let card = pipeline.card();
-    let [channels, height, width] = card.latent_shape;
-    let latents = gaussian(0, Stream::Start, [1, channels, height, width]);
-    let timestep = (card.num_train_timesteps * 2 / 5) as f64;
-    let request = GenerateRequest {
-        prompt: PROMPT.into(),
-        steps: 20,
-        guidance_scale: card.default_guidance,
-        start: Start::Latents(latents.clone()),
-        ..Default::default()
-    };
+    let mut work = Work::open(&source, args.model.device)?;
     if let Some(guest) = guest.as_deref_mut() {
-        guest.open(&Scene { source: &source, latents: &latents, timestep, request: &request })?;
+        guest.open(&Scene { source: &source, latents: &work.latents, timestep: work.timestep, request: &work.request })?;
     }
-    let (negative, positive) = (pipeline.encode_text("")?, pipeline.encode_text(PROMPT)?);
-    let mut picture = None;
     let mut times = Vec::new();
     let mut add = |name: &'static str, runs: u32, ours: &mut dyn FnMut() -> Result<Duration>| -> Result<()> {
         let rivals = guest.as_deref().map(|guest| guest.rivals(name)).unwrap_or_default();
         times.push(measure(name, runs, guest.as_deref_mut(), &rivals, ours)?);
         Ok(())
     };
-    add("unet_guided", args.runs, &mut || Ok(timed(|| pipeline.predict(&latents, timestep, &negative, &positive))?))?;
+    add("unet_guided", args.runs, &mut || work.unet_guided())?;
     next("decoding");
-    add("vae_decode", args.runs, &mut || Ok(timed(|| pipeline.decode(&latents))?))?;
-    add("text_encode", args.runs, &mut || Ok(timed(|| pipeline.encode_text("").and_then(|_| pipeline.encode_text(PROMPT)))?))?;
+    add("vae_decode", args.runs, &mut || work.vae_decode())?;
+    add("text_encode", args.runs, &mut || work.text_encode())?;
     next("generating");
-    add("generate_20", args.runs.div_ceil(4), &mut || {
-        timed(|| {
-            let mut on_step = |_: &_| if interrupt::check().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
-            let generated = pipeline.generate(&request, &mut on_step)?;
-            picture = Some(pipeline.decode(&generated.latents)?);
-            Ok(())
-        })
-    })?;
+    add("generate_20", args.runs.div_ceil(4), &mut || work.generate_20())?;
     let compared = times.last().is_some_and(|times| !times.theirs.is_empty());
     let theirs = guest.filter(|_| compared).map_or(Ok(None), Guest::picture)?;
-    let difference = picture.zip(theirs).filter(|(ours, theirs)| ours.shape() == theirs.shape()).map(|(ours, theirs)| {
+    let difference = work.picture.take().zip(theirs).filter(|(ours, theirs)| ours.shape() == theirs.shape()).map(|(ours, theirs)| {
         ours.data().iter().zip(theirs.data()).map(|(ours, theirs)| f64::from((ours - theirs).abs())).fold(0.0, f64::max)
     });
 
@@ -185,7 +175,21 @@ fn networks(args: &BenchArgs, mut guest: Option<&mut Guest>, next: &dyn Fn(&'sta
     };
     let speeds = counted.into_iter().filter_map(speed).collect();
     let peak = (args.model.device == DeviceKind::Cpu).then(f32_peak_gflops);
+    let card = work.pipeline.card();
     Ok(Networks { model: card.name.clone(), device: card.device.clone(), speeds, peak, difference, times })
+}
+
+/// Where the time goes in the networks.
+fn profiles(args: &BenchArgs) -> Result<()> {
+    ensure!(args.model.device == DeviceKind::Cpu, "--profile looks into the kernels for the processor; use --device cpu");
+    let mut work = Work::open(&args.model.source(), args.model.device)?;
+    let profiles = [
+        Profile::of("unet_guided", args.runs, || work.unet_guided())?,
+        Profile::of("vae_decode", args.runs, || work.vae_decode())?,
+        Profile::of("text_encode", args.runs, || work.text_encode())?,
+        Profile::of("generate_20", args.runs.div_ceil(4), || work.generate_20())?,
+    ];
+    profile::print(&profiles, args.json)
 }
 
 fn json(args: &BenchArgs, networks: &Networks, rows: &[(&str, Option<f64>)], guest: Option<&Guest>) -> serde_json::Value {

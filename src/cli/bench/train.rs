@@ -1,13 +1,14 @@
 //! `diffuscope bench train`: how long a step of training takes.
 
 use super::guest::{Guest, Rival};
+use super::profile::{self, Profile};
 use super::report::{Speed, rival_json, rival_tables, speed_json, speed_table};
 use super::turns::{Summary, Times, measure, rounded};
 use crate::cli::options::device_parser;
 use crate::cli::output;
 use crate::cli::tensors::{self, OnCpu, OnCuda};
 use crate::compute::peak::f32_peak_gflops;
-use crate::compute::{DeviceKind, Precision, candle};
+use crate::compute::{DeviceKind, Precision, cpu};
 use crate::model::unet::UNet2DConditionConfig;
 use crate::model::vae::AutoencoderKlConfig;
 use crate::pipeline::{decode_operations, encode_operations, unet_operations};
@@ -15,7 +16,7 @@ use crate::train::assemble::MAX_TOKENS;
 use crate::train::bench::{Network, RATE, Steps};
 use crate::train::optimizer::AdamWConfig;
 use crate::train::{unet, vae};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -42,6 +43,9 @@ pub struct TrainArgs {
     /// A Python with torch and diffusers, to be measured beside us in turn
     #[arg(long, value_name = "PYTHON")]
     peer: Option<PathBuf>,
+    /// Show where the time goes instead, by kind of operation
+    #[arg(long, conflicts_with = "peer")]
+    profile: bool,
     /// Where to compute
     #[arg(long, value_parser = device_parser(), default_value = DeviceKind::default().label())]
     device: DeviceKind,
@@ -83,29 +87,53 @@ impl Row {
 /// # Errors
 /// A network that fails, Ctrl-C; after the numbers, what went wrong beside us.
 pub fn run(args: &TrainArgs) -> Result<()> {
+    if args.profile {
+        return profiles(args);
+    }
     let bar = output::progress(ROWS.len() as u64 + 1, "bench");
     bar.set_message("the other side");
     let mut guest = args.peer.as_deref().map(|python| Guest::start(python, args.device)).transpose()?;
-    let has_bf16 = args.device == DeviceKind::Cpu && candle::has_bf16_units();
-    let mut rows = Vec::new();
-    for (name, network, precision, batch) in ROWS {
+    let mut measured = Vec::new();
+    for (name, network, precision, batch) in rows(args.device) {
         bar.inc(1);
         bar.set_message(name);
-        if precision == Precision::F32 || has_bf16 {
-            rows.push(row(args, guest.as_mut(), name, network, precision, batch)?);
-        }
+        measured.push(row(args, guest.as_mut(), name, network, precision, batch)?);
     }
     bar.finish_and_clear();
     let peak = (args.device == DeviceKind::Cpu).then(f32_peak_gflops);
     if args.json {
-        output::print(&json(args, &rows, peak, guest.as_ref()).to_string())?;
+        output::print(&json(args, &measured, peak, guest.as_ref()).to_string())?;
     } else {
-        print(args, &rows, peak, guest.as_ref())?;
-        if !has_bf16 {
+        print(args, &measured, peak, guest.as_ref())?;
+        if measured.len() < ROWS.len() {
             output::print("\nno units for bf16 here")?;
         }
     }
     guest.map_or(Ok(()), |guest| guest.verdict())
+}
+
+/// Where the time goes in a step.
+fn profiles(args: &TrainArgs) -> Result<()> {
+    ensure!(args.device == DeviceKind::Cpu, "--profile looks into the kernels for the processor; use --device cpu");
+    let mut profiles = Vec::new();
+    for (name, network, precision, batch) in rows(args.device) {
+        let mut steps = open(args.device, network, batch, precision)?;
+        profiles.push(Profile::of(name, args.runs, || Ok(steps.step()?.total()))?);
+    }
+    profile::print(&profiles, args.json)
+}
+
+/// Those of [`ROWS`] that `device` has units for.
+fn rows(device: DeviceKind) -> impl Iterator<Item = (&'static str, Network, Precision, usize)> {
+    let has_bf16 = device == DeviceKind::Cpu && cpu::has_bf16_units();
+    ROWS.into_iter().filter(move |(_, _, precision, _)| *precision == Precision::F32 || has_bf16)
+}
+
+fn open(device: DeviceKind, network: Network, batch: usize, precision: Precision) -> Result<Steps> {
+    Ok(match device {
+        DeviceKind::Cpu => Steps::new::<OnCpu>(network, batch, precision, &())?,
+        DeviceKind::Cuda => Steps::new::<OnCuda>(network, batch, precision, &tensors::cuda()?)?,
+    })
 }
 
 fn row(
@@ -116,10 +144,7 @@ fn row(
     precision: Precision,
     batch: usize,
 ) -> Result<Row> {
-    let mut steps = match args.device {
-        DeviceKind::Cpu => Steps::new::<OnCpu>(network, batch, precision, &tensors::cpu()?)?,
-        DeviceKind::Cuda => Steps::new::<OnCuda>(network, batch, precision, &tensors::cuda()?)?,
-    };
+    let mut steps = open(args.device, network, batch, precision)?;
     let side = steps.input.last().copied().unwrap_or_default();
     let (kind, config, AdamWConfig { beta1, beta2, eps, weight_decay, .. }, forward) = match network {
         Network::Unet => {
