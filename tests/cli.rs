@@ -308,6 +308,36 @@ fn bench_measures_every_key() {
         let measured = value[key].as_f64();
         assert!(measured.is_some_and(|v| v > 0.0) || (key == "resident_mb" && !cfg!(target_os = "linux")), "{key}: {value}");
     }
+    assert!(value["f32_peak_gflops"].as_f64().is_some_and(|peak| peak > 0.0), "{value}");
+    for name in ["unet_guided", "vae_decode", "generate_20"] {
+        let gflop = value["operations"][name]["gflop"].as_f64();
+        assert!(gflop.is_some_and(|gflop| gflop > 0.0), "{name}: {value}");
+    }
+    assert!(value.get("peers").is_none());
+}
+
+#[test]
+fn bench_train_measures_both_networks() {
+    let output = run(&["bench", "train", "--json", "--runs", "1"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let value: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
+    for name in ["unet_f32", "vae_f32"] {
+        for key in ["batch", "parameters", "samples_per_s"] {
+            assert!(value["steps"][name][key].as_f64().is_some_and(|v| v > 0.0), "{name} {key}: {value}");
+        }
+        assert!(value["operations"][name]["gflop"].as_f64().is_some_and(|gflop| gflop > 1.0), "{name}: {value}");
+    }
+}
+
+#[test]
+fn who_is_no_peer_is_said_before_anything_is_measured() {
+    for command in [&["bench"][..], &["bench", "train"]] {
+        fails(&[command, &["--peer", "/no/such/python"]].concat(), &["/no/such/python", "--peer"]);
+    }
+    if cfg!(unix) {
+        fails(&["bench", "--peer", "true"], &["true is no Python", "torch"]);
+        fails(&["bench", "--peer", "cat"], &["cat is no Python", "answered"]);
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -22,7 +22,8 @@ impl ModelArgs {
     }
 }
 
-fn device_parser() -> impl TypedValueParser<Value = DeviceKind> {
+/// Reads the label of a device.
+pub fn device_parser() -> impl TypedValueParser<Value = DeviceKind> {
     PossibleValuesParser::new(DeviceKind::ALL.map(DeviceKind::label))
         .map(|label| DeviceKind::ALL.into_iter().find(|kind| kind.label() == label).unwrap_or_default())
 }

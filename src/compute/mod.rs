@@ -7,6 +7,7 @@
 pub mod candle;
 pub mod cpu;
 pub mod meta;
+pub mod peak;
 mod precision;
 
 pub use precision::{Precision, with_precision};

@@ -44,6 +44,19 @@ pub fn embedded_file(name: &str) -> Option<&'static [u8]> {
     EMBEDDED.iter().find(|(n, _)| *n == name).map(|(_, bytes)| *bytes)
 }
 
+/// Writes the program's own model into `folder`, which becomes a diffusers pipeline folder.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_embedded(folder: &Path) -> Result<(), PipelineError> {
+    for (name, bytes) in EMBEDDED {
+        let path = folder.join(name);
+        let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, bytes));
+        written.map_err(|source| PipelineError::Write { path, source })?;
+    }
+    Ok(())
+}
+
 /// Read access to the files of a model.
 pub(super) enum Files {
     Embedded,

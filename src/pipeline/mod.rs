@@ -4,12 +4,14 @@ mod card;
 mod engine;
 mod files;
 mod generate;
+mod operations;
 
 pub use crate::compute::DeviceKind;
 pub use crate::model::taps::{TapKey, TapKind};
 pub use card::{ModelCard, Tokens};
-pub use files::{ModelSource, embedded_file};
+pub use files::{ModelSource, embedded_file, write_embedded};
 pub use generate::{GenerateRequest, GenerateStep, Generated, Start};
+pub use operations::{Operations, decode_operations, encode_operations, unet_operations};
 
 use crate::compute::candle::CandleTensor;
 use crate::compute::cpu::CpuTensor;
@@ -44,6 +46,14 @@ pub enum PipelineError {
     /// A file that cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file that cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
         /// The file.
         path: PathBuf,
         /// The system's answer.

@@ -16,6 +16,9 @@ use crate::model::vae::AutoencoderKlConfig;
 use crate::noise;
 use std::time::{Duration, Instant};
 
+/// The learning rate of the timed steps.
+pub const RATE: f64 = 1e-4;
+
 /// A network whose training is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
@@ -41,75 +44,75 @@ impl StepTime {
     }
 }
 
-/// The steps of one measurement.
-#[derive(Debug, Clone)]
-pub struct StepTimes {
+/// A network in training, to be timed step by step.
+pub struct Steps {
     /// Trained values.
     pub parameters: usize,
     /// The shape of the network's input in each step.
     pub input: Vec<usize>,
-    /// In the order in which they were made.
-    pub steps: Vec<StepTime>,
+    /// Makes the next step.
+    next: Box<dyn FnMut() -> Result<StepTime>>,
 }
 
-/// Times `runs` steps of training `network` with `batch` samples each, after one that is not counted.
-///
-/// # Errors
-/// When the network fails.
-pub fn steps<T: Differentiable>(
-    network: Network,
-    batch: usize,
-    precision: Precision,
-    runs: usize,
-    device: &T::Device,
-) -> Result<StepTimes> {
-    match network {
-        Network::Unet => {
-            let objective = UnetSteps::<T> { config: UNet2DConditionConfig::littleworld(), batch, device: device.clone(), precision };
-            let (_, variables) = start(0, device, |p| objective.build(p))?;
-            let UNet2DConditionConfig { in_channels, sample_size, .. } = objective.config;
-            let input = vec![batch, in_channels, sample_size, sample_size];
-            time(&objective, AdamW::new(variables, unet::ADAMW), input, runs, |step| objective.batch(step, 0))
-        }
-        Network::Vae => {
-            let config = AutoencoderKlConfig::littleworld();
-            let (objective, variables) = VaeObjective::<T>::new(&config, 0, batch, device, precision)?;
-            let input = vec![batch, 3, SIDE / 2, SIDE / 2];
-            let shape = input.clone();
-            time(&objective, AdamW::new(variables, vae::ADAMW), input, runs, |step| {
-                let mut rng = step_rng(0, "bench", step);
-                let pictures = HostTensor::from_fn(shape.clone(), |_| (2.0 * unit(&mut rng) - 1.0) as f32);
-                let side = SIDE / 2 / config.downsampling();
-                let noise = noise::gaussian_from(&mut rng, [batch, config.latent_channels, side, side]);
-                let parts = divide(PARTS, &pictures).into_iter().zip(divide(PARTS, &noise));
-                Ok(parts.map(|(pictures, noise)| VaeBatch { pictures, noise }).collect())
-            })
+impl Steps {
+    /// The training of `network` with `batch` samples a step.
+    ///
+    /// # Errors
+    /// When the network cannot be built.
+    pub fn new<T: Differentiable>(network: Network, batch: usize, precision: Precision, device: &T::Device) -> Result<Self> {
+        match network {
+            Network::Unet => {
+                let objective = UnetSteps::<T> { config: UNet2DConditionConfig::littleworld(), batch, device: device.clone(), precision };
+                let (_, variables) = start(0, device, |p| objective.build(p))?;
+                let UNet2DConditionConfig { in_channels, sample_size, .. } = objective.config;
+                let input = vec![batch, in_channels, sample_size, sample_size];
+                Ok(Self::of(objective, AdamW::new(variables, unet::ADAMW), input, |objective, step| objective.batch(step, 0)))
+            }
+            Network::Vae => {
+                let config = AutoencoderKlConfig::littleworld();
+                let (objective, variables) = VaeObjective::<T>::new(&config, 0, batch, device, precision)?;
+                let input = vec![batch, config.in_channels, SIDE / 2, SIDE / 2];
+                let shape = input.clone();
+                Ok(Self::of(objective, AdamW::new(variables, vae::ADAMW), input, move |_, step| {
+                    let mut rng = step_rng(0, "bench", step);
+                    let pictures = HostTensor::from_fn(shape.clone(), |_| (2.0 * unit(&mut rng) - 1.0) as f32);
+                    let side = SIDE / 2 / config.downsampling();
+                    let noise = noise::gaussian_from(&mut rng, [batch, config.latent_channels, side, side]);
+                    let parts = divide(PARTS, &pictures).into_iter().zip(divide(PARTS, &noise));
+                    Ok(parts.map(|(pictures, noise)| VaeBatch { pictures, noise }).collect())
+                }))
+            }
         }
     }
-}
 
-fn time<O: Objective>(
-    objective: &O,
-    mut optimizer: AdamW,
-    input: Vec<usize>,
-    runs: usize,
-    batch: impl Fn(u64) -> Result<Vec<O::Batch>>,
-) -> Result<StepTimes> {
-    let mut steps = Vec::with_capacity(runs);
-    for step in 0..=runs as u64 {
-        let batch = batch(step)?;
-        let started = Instant::now();
-        let shares = evaluate(objective, &optimizer, batch)?;
-        let between = Instant::now();
-        let gradients: Vec<_> = shares.into_iter().map(|share| share.gradients).collect();
-        optimizer.update(&gradients, 1e-4)?;
-        // The gradients' memory is part of what a step costs.
-        drop(gradients);
-        if step > 0 {
-            steps.push(StepTime { gradients: between - started, update: between.elapsed() });
-        }
+    fn of<O: Objective + 'static>(
+        objective: O,
+        mut optimizer: AdamW,
+        input: Vec<usize>,
+        batch: impl Fn(&O, u64) -> Result<Vec<O::Batch>> + 'static,
+    ) -> Self {
+        let parameters = optimizer.count();
+        let next = move || {
+            let batch = batch(&objective, optimizer.step_count())?;
+            let started = Instant::now();
+            let shares = evaluate(&objective, &optimizer, batch)?;
+            let between = Instant::now();
+            let gradients: Vec<_> = shares.into_iter().map(|share| share.gradients).collect();
+            optimizer.update(&gradients, RATE)?;
+            // The gradients' memory is part of what a step costs.
+            drop(gradients);
+            Ok(StepTime { gradients: between - started, update: between.elapsed() })
+        };
+        Self { parameters, input, next: Box::new(next) }
     }
-    Ok(StepTimes { parameters: optimizer.count(), input, steps })
+
+    /// Makes one step; the making of its data is not timed.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn step(&mut self) -> Result<StepTime> {
+        (self.next)()
+    }
 }
 
 /// The denoiser without its text encoder.

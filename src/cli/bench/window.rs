@@ -1,0 +1,71 @@
+//! What the person in front of the window waits for: the first picture, and every frame.
+
+use crate::cli::interrupt;
+use crate::cli::options::{ModelArgs, WindowArgs};
+use crate::cli::stage::{Player, Window};
+use crate::pipeline::GenerateRequest;
+use crate::worker::Worker;
+use crate::worker::protocol::{Command, Event, RunRequest, Slot};
+use anyhow::{Context, Result, bail, ensure};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Frames per lab behind the percentiles.
+const FRAMES: usize = 120;
+/// Longest wait for the window's pictures or for the first picture.
+const WAIT: Duration = Duration::from_secs(300);
+
+/// Opens the model and begins a run as the window does, and waits for the first picture.
+pub fn first_picture(model: &ModelArgs, prompt: &str) -> Result<f64> {
+    let started = Instant::now();
+    let mut worker = Worker::spawn(Arc::new(|| {}));
+    worker.send(Command::OpenModel { source: model.source(), device: model.device });
+    worker.send(Command::Reverse(
+        Slot::Reverse,
+        RunRequest {
+            prompt: prompt.into(),
+            negative: String::new(),
+            seed: 0,
+            steps: 20,
+            guidance_scale: 5.0,
+            sampler: GenerateRequest::default().sampler.id.into(),
+            restore: None,
+            decode_every_step: true,
+        },
+    ));
+    loop {
+        interrupt::check()?;
+        ensure!(started.elapsed() < WAIT, "no picture came within {} seconds", WAIT.as_secs());
+        for event in worker.poll(16) {
+            match event {
+                Event::Frame { frame, .. } if frame.x0_picture.is_some() => return Ok(started.elapsed().as_secs_f64() * 1e3),
+                Event::Failed { message, .. } => bail!(message),
+                _ => {}
+            }
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Times of the window's frames in milliseconds, all labs in turn.
+pub fn ui_frames(model: &ModelArgs, window: &Window) -> Result<Vec<f64>> {
+    let options = WindowArgs { model: model.clone(), ..Default::default() };
+    let mut player = Player::open(window, &options, eframe::egui::vec2(1600.0, 1000.0), 1.0);
+    let mut times = Vec::new();
+    for lab in &window.labs {
+        player.show_lab(lab.id);
+        player
+            .settle(WAIT, |mut output| output.textures_delta.clear())
+            .with_context(|| format!("cannot measure the lab \"{}\"", lab.label))?;
+        for _ in 0..FRAMES {
+            interrupt::check()?;
+            let started = Instant::now();
+            let mut output = player.frame();
+            let shapes = std::mem::take(&mut output.shapes);
+            std::hint::black_box(player.ctx.tessellate(shapes, output.pixels_per_point));
+            times.push(started.elapsed().as_secs_f64() * 1e3);
+            output.textures_delta.clear();
+        }
+    }
+    Ok(times)
+}
