@@ -92,16 +92,26 @@ impl AttentionShape {
     fn probabilities(&self, q: &[f32], keys: &Panels, (start, first): (usize, usize), p: &mut [f32]) {
         let (m, scale) = (self.keys, self.scale());
         let count = p.len() / m;
-        keys.product(&q[start * self.channels + first..], (self.channels, 1), count, m, |row, col, values| {
-            p[row * m + col..][..values.len()].iter_mut().zip(values).for_each(|(p, v)| *p = scale * v);
-        });
-        vectorized(|| {
-            for (i, row) in p.chunks_exact_mut(m).enumerate() {
-                let seen = if self.mask == Mask::Causal { (start + i + 1).min(m) } else { m };
-                softmax(&mut row[..seen]);
-                row[seen..].fill(0.0);
-            }
-        });
+        keys.product(
+            &q[start * self.channels + first..],
+            (self.channels, 1),
+            count,
+            m,
+            #[inline(always)]
+            |row, col, values| {
+                p[row * m + col..][..values.len()].iter_mut().zip(values).for_each(|(p, v)| *p = scale * v);
+            },
+        );
+        vectorized(
+            #[inline(always)]
+            || {
+                for (i, row) in p.chunks_exact_mut(m).enumerate() {
+                    let seen = if self.mask == Mask::Causal { (start + i + 1).min(m) } else { m };
+                    softmax(&mut row[..seen]);
+                    row[seen..].fill(0.0);
+                }
+            },
+        );
     }
 
     fn blocks(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
@@ -164,9 +174,16 @@ pub(crate) fn attention(s: &AttentionShape, q: &[f32], k: &[f32], v: &[f32], out
                 let count = (rows.end - start).min(QUERIES);
                 let p = &mut p[..count * m];
                 s.probabilities(q, &keys, (start, first), p);
-                values.product(p, (m, 1), count, d, |row, col, values| {
-                    out[(start - rows.start + row) * c + first + col..][..values.len()].copy_from_slice(values);
-                });
+                values.product(
+                    p,
+                    (m, 1),
+                    count,
+                    d,
+                    #[inline(always)]
+                    |row, col, values| {
+                        out[(start - rows.start + row) * c + first + col..][..values.len()].copy_from_slice(values);
+                    },
+                );
                 if let Some(weights) = &mut weights {
                     weights[(head * n + start) * m..][..count * m].copy_from_slice(p);
                 }
@@ -213,30 +230,60 @@ pub(crate) fn attention_back(
                 let add = |into: &mut [f32], factor: f32, row: usize, col: usize, values: &[f32]| {
                     into[row * c + first + col..][..values.len()].iter_mut().zip(values).for_each(|(x, v)| *x += factor * v);
                 };
-                Panels::rows(here, count, c, first, d).product(p, (1, m), m, d, |row, col, values| add(&mut *dv, 1.0, row, col, values));
-                value_columns.product(&here[first..], (c, 1), count, m, |row, col, values| {
-                    ds[row * m + col..][..values.len()].copy_from_slice(values);
-                });
-                vectorized(|| {
-                    for (ds, p) in ds.chunks_exact_mut(m).zip(p.chunks_exact(m)) {
-                        let mut sums = [0.0_f32; 16];
-                        let ((d16, d_rest), (p16, p_rest)) = (ds.as_chunks::<16>(), p.as_chunks::<16>());
-                        for (d, p) in d16.iter().zip(p16) {
-                            for ((s, d), p) in sums.iter_mut().zip(d).zip(p) {
-                                *s += d * p;
+                Panels::rows(here, count, c, first, d).product(
+                    p,
+                    (1, m),
+                    m,
+                    d,
+                    #[inline(always)]
+                    |row, col, values| add(&mut *dv, 1.0, row, col, values),
+                );
+                value_columns.product(
+                    &here[first..],
+                    (c, 1),
+                    count,
+                    m,
+                    #[inline(always)]
+                    |row, col, values| {
+                        ds[row * m + col..][..values.len()].copy_from_slice(values);
+                    },
+                );
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for (ds, p) in ds.chunks_exact_mut(m).zip(p.chunks_exact(m)) {
+                            let mut sums = [0.0_f32; 16];
+                            let ((d16, d_rest), (p16, p_rest)) = (ds.as_chunks::<16>(), p.as_chunks::<16>());
+                            for (d, p) in d16.iter().zip(p16) {
+                                for ((s, d), p) in sums.iter_mut().zip(d).zip(p) {
+                                    *s += d * p;
+                                }
                             }
+                            let mean = sums.iter().sum::<f32>() + d_rest.iter().zip(p_rest).map(|(d, p)| d * p).sum::<f32>();
+                            ds.iter_mut().zip(p).for_each(|(d, p)| *d = p * (*d - mean));
                         }
-                        let mean = sums.iter().sum::<f32>() + d_rest.iter().zip(p_rest).map(|(d, p)| d * p).sum::<f32>();
-                        ds.iter_mut().zip(p).for_each(|(d, p)| *d = p * (*d - mean));
-                    }
-                });
+                    },
+                );
                 let scale = s.scale();
-                key_rows.product(ds, (m, 1), count, d, |row, col, values| {
-                    let start = (start + row) * c + first + col;
-                    dq[start..start + values.len()].iter_mut().zip(values).for_each(|(x, v)| *x = scale * v);
-                });
-                Panels::rows(&q[start * c..], count, c, first, d)
-                    .product(ds, (1, m), m, d, |row, col, values| add(&mut *dk, scale, row, col, values));
+                key_rows.product(
+                    ds,
+                    (m, 1),
+                    count,
+                    d,
+                    #[inline(always)]
+                    |row, col, values| {
+                        let start = (start + row) * c + first + col;
+                        dq[start..start + values.len()].iter_mut().zip(values).for_each(|(x, v)| *x = scale * v);
+                    },
+                );
+                Panels::rows(&q[start * c..], count, c, first, d).product(
+                    ds,
+                    (1, m),
+                    m,
+                    d,
+                    #[inline(always)]
+                    |row, col, values| add(&mut *dk, scale, row, col, values),
+                );
             }
         }
     });

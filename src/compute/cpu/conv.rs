@@ -106,17 +106,14 @@ pub(crate) fn band(
             sum.iter_mut().zip(part).for_each(|(s, &v)| *s += v);
         }
         let residual = added.residual.map(|residual| &residual[rows.start * columns * outputs..][..out.len()]);
-        let mut write = |at: usize, col: usize, values: &[f32]| {
-            let start = at * outputs + col;
-            let (out, sum) = (&mut out[start..start + values.len()], &sum[col..col + values.len()]);
-            match residual {
-                Some(residual) => {
-                    let residual = &residual[start..start + values.len()];
-                    out.iter_mut().zip(values).zip(sum).zip(residual).for_each(|(((o, v), s), r)| *o = v + s + r);
-                }
-                None => out.iter_mut().zip(values).zip(sum).for_each(|((o, v), s)| *o = v + s),
-            }
-        };
+        let mut write = writer(
+            #[inline(always)]
+            |at: usize, col: usize, values: &[f32]| {
+                let start = at * outputs + col;
+                let range = start..start + values.len();
+                finish(&mut out[range.clone()], values, &sum[col..col + values.len()], residual.map(|residual| &residual[range]));
+            },
+        );
         if mode == Mode::Float {
             let panels = weight.prepared.floats(weight.values, weight.extents, way);
             let values: &[f32] = if entry.is_none() && window.is_plain() && window.kernel == 1 && window.stride == 1 {
@@ -141,7 +138,10 @@ pub(crate) fn band(
                     rows: columns,
                     cols: outputs,
                 };
-                product.run(|place, col, values| write(row * columns + place, col, values));
+                product.run(
+                    #[inline(always)]
+                    |place, col, values| write(row * columns + place, col, values),
+                );
             }
             return;
         }
@@ -155,30 +155,71 @@ pub(crate) fn band(
         let (row, run) = (window.stride * window.channels, window.padded_width() * window.channels);
         let left = |values| Left { values, row, run };
         with_tiles(|| {
-            vectorized(|| {
-                for panel in 0..outputs.div_ceil(BLOCK) {
-                    let cols = (outputs - panel * BLOCK).min(BLOCK);
-                    for pair in 0..places.tiles.div_ceil(2) {
-                        let starts = [2 * pair, 2 * pair + 1].map(|tile| places.start(tile.min(places.tiles - 1)) * window.channels);
-                        multiply(&left(&rounded.high), starts, high, panel, &mut block, BLOCK, false);
-                        if let Some(low) = low {
-                            multiply(&left(&rounded.low), starts, high, panel, &mut block, BLOCK, true);
-                            multiply(&left(&rounded.high), starts, low, panel, &mut block, BLOCK, true);
-                        }
-                        for (values, &at) in block.chunks_exact(BLOCK).zip(&map[pair * BLOCK..]) {
-                            if at != NOWHERE {
-                                if cols == BLOCK {
-                                    write(at as usize, panel * BLOCK, &values[..BLOCK]);
-                                } else {
-                                    write(at as usize, panel * BLOCK, &values[..cols]);
+            vectorized(
+                #[inline(always)]
+                || {
+                    for panel in 0..outputs.div_ceil(BLOCK) {
+                        let cols = (outputs - panel * BLOCK).min(BLOCK);
+                        for pair in 0..places.tiles.div_ceil(2) {
+                            let starts = [2 * pair, 2 * pair + 1].map(|tile| places.start(tile.min(places.tiles - 1)) * window.channels);
+                            multiply(&left(&rounded.high), starts, high, panel, &mut block, BLOCK, false);
+                            if let Some(low) = low {
+                                multiply(&left(&rounded.low), starts, high, panel, &mut block, BLOCK, true);
+                                multiply(&left(&rounded.high), starts, low, panel, &mut block, BLOCK, true);
+                            }
+                            for (values, &at) in block.chunks_exact(BLOCK).zip(&map[pair * BLOCK..]) {
+                                if at != NOWHERE {
+                                    if cols == BLOCK {
+                                        write(at as usize, panel * BLOCK, &values[..BLOCK]);
+                                    } else {
+                                        write(at as usize, panel * BLOCK, &values[..cols]);
+                                    }
                                 }
                             }
                         }
                     }
-                }
-            });
+                },
+            );
         });
     });
+}
+
+/// A closure may be marked for inlining only where it is an argument.
+#[inline(always)]
+fn writer<F: FnMut(usize, usize, &[f32])>(write: F) -> F {
+    write
+}
+
+/// `out = values + sum + residual`, in pieces that fit a register: all of a piece is read before any is written, so nothing has to
+/// be known about what overlaps.
+#[inline(always)]
+fn finish(out: &mut [f32], values: &[f32], sum: &[f32], residual: Option<&[f32]>) {
+    let (out16, out) = out.as_chunks_mut::<16>();
+    let (values16, values) = values.as_chunks::<16>();
+    let (sum16, sum) = sum.as_chunks::<16>();
+    match residual {
+        Some(residual) => {
+            let (residual16, residual) = residual.as_chunks::<16>();
+            for (((o, v), s), r) in out16.iter_mut().zip(values16).zip(sum16).zip(residual16) {
+                let mut piece = [0.0; 16];
+                for i in 0..16 {
+                    piece[i] = v[i] + s[i] + r[i];
+                }
+                *o = piece;
+            }
+            out.iter_mut().zip(values).zip(sum).zip(residual).for_each(|(((o, v), s), r)| *o = v + s + r);
+        }
+        None => {
+            for ((o, v), s) in out16.iter_mut().zip(values16).zip(sum16) {
+                let mut piece = [0.0; 16];
+                for i in 0..16 {
+                    piece[i] = v[i] + s[i];
+                }
+                *o = piece;
+            }
+            out.iter_mut().zip(values).zip(sum).for_each(|((o, v), s)| *o = v + s);
+        }
+    }
 }
 
 /// A window that is no output place.
@@ -348,10 +389,13 @@ impl WeightSum {
                         rows: len,
                         cols: outputs,
                     };
-                    product.run(|row, col, values| {
-                        let start = (ky * len + row) * pitch + col;
-                        sums[start..start + values.len()].iter_mut().zip(values).for_each(|(s, v)| *s += v);
-                    });
+                    product.run(
+                        #[inline(always)]
+                        |row, col, values| {
+                            let start = (ky * len + row) * pitch + col;
+                            sums[start..start + values.len()].iter_mut().zip(values).for_each(|(s, v)| *s += v);
+                        },
+                    );
                 }
                 return;
             }
@@ -382,15 +426,18 @@ impl WeightSum {
         let (_, pitch) = Self::extents(window, *mode);
         let (channels, taps) = (window.channels, window.kernel * window.kernel);
         let groups = channels.div_ceil(16);
-        for tap in 0..taps {
+        // Some filters at a time, so that their lines stay in the cache while the taps are filled in.
+        for first in (0..window.outputs).step_by(16) {
+            let last = (first + 16).min(window.outputs);
             for c in 0..channels {
-                let row = match mode {
-                    Mode::Float => tap * channels + c,
-                    _ => (tap * groups + c / 16) * 16 + c % 16,
-                };
-                let sums = &values[row * pitch..][..window.outputs];
-                for (o, &sum) in sums.iter().enumerate() {
-                    out[(o * channels + c) * taps + tap] += sum;
+                for tap in 0..taps {
+                    let row = match mode {
+                        Mode::Float => tap * channels + c,
+                        _ => (tap * groups + c / 16) * 16 + c % 16,
+                    };
+                    for (o, sum) in (first..last).zip(&values[row * pitch + first..]) {
+                        out[(o * channels + c) * taps + tap] += sum;
+                    }
                 }
             }
         }
@@ -399,26 +446,32 @@ impl WeightSum {
 
 /// Adds the sum over places of `grad: [places, outputs]` to `sums`.
 pub(crate) fn add_places(grad: &[f32], sums: &mut [f32]) {
-    vectorized(|| {
-        for row in grad.chunks_exact(sums.len()) {
-            sums.iter_mut().zip(row).for_each(|(s, &g)| *s += g);
-        }
-    });
+    vectorized(
+        #[inline(always)]
+        || {
+            for row in grad.chunks_exact(sums.len()) {
+                sums.iter_mut().zip(row).for_each(|(s, &g)| *s += g);
+            }
+        },
+    );
 }
 
 /// Sums the gradient of a picture enlarged by repetition over the four copies of each place.
 pub(crate) fn fold(window: &Window, large: &[f32], small: &mut [f32]) {
     let (width, channels) = (window.width, window.channels);
     let row = 2 * width * channels;
-    vectorized(|| {
-        for (small, large) in small.chunks_exact_mut(width * channels).zip(large.chunks_exact(2 * row)) {
-            let (above, below) = large.split_at(row);
-            for (x, small) in small.chunks_exact_mut(channels).enumerate() {
-                let at = 2 * x * channels;
-                for (c, s) in small.iter_mut().enumerate() {
-                    *s = above[at + c] + above[at + channels + c] + below[at + c] + below[at + channels + c];
+    vectorized(
+        #[inline(always)]
+        || {
+            for (small, large) in small.chunks_exact_mut(width * channels).zip(large.chunks_exact(2 * row)) {
+                let (above, below) = large.split_at(row);
+                for (x, small) in small.chunks_exact_mut(channels).enumerate() {
+                    let at = 2 * x * channels;
+                    for (c, s) in small.iter_mut().enumerate() {
+                        *s = above[at + c] + above[at + channels + c] + below[at + c] + below[at + channels + c];
+                    }
                 }
             }
-        }
-    });
+        },
+    );
 }

@@ -28,28 +28,36 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// The standard normal distribution function, absolute error below 1e-7
-/// (Abramowitz and Stegun 1964, 7.1.26 for erf).
+/// The standard normal distribution function, absolute error below 1e-7 (Abramowitz and Stegun 1964, 7.1.26 for erf), and
+/// `exp(-x^2 / 2)`.
 #[inline(always)]
-fn normal_cdf(x: f32) -> f32 {
+fn normal(x: f32) -> (f32, f32) {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
     let p = ((((1.061_405_4 * t - 1.453_152_1) * t + 1.421_413_8) * t - 0.284_496_72) * t + 0.254_829_6) * t;
-    let upper_tail = 0.5 * p * exp(-z * z);
-    if x >= 0.0 { 1.0 - upper_tail } else { upper_tail }
+    let bell = exp(-z * z);
+    let upper_tail = 0.5 * p * bell;
+    (if x >= 0.0 { 1.0 - upper_tail } else { upper_tail }, bell)
 }
 
 /// `x Phi(x)`.
 #[inline(always)]
 pub(crate) fn gelu(x: f32) -> f32 {
-    x * normal_cdf(x)
+    x * normal(x).0
 }
 
-/// Derivative of [`gelu`]: `Phi(x) + x phi(x)`.
+/// [`gelu`] and its derivative, `Phi(x) + x phi(x)`, of which the exponential is shared.
 #[inline(always)]
-pub(crate) fn gelu_slope(x: f32) -> f32 {
+pub(crate) fn gelu_and_slope(x: f32) -> (f32, f32) {
     const INV_SQRT_TAU: f32 = 0.398_942_3;
-    normal_cdf(x) + x * INV_SQRT_TAU * exp(-0.5 * x * x)
+    let (cdf, bell) = normal(x);
+    (x * cdf, cdf + x * INV_SQRT_TAU * bell)
+}
+
+/// Derivative of [`gelu`].
+#[inline(always)]
+fn gelu_slope(x: f32) -> f32 {
+    gelu_and_slope(x).1
 }
 
 /// The activation at `x`.

@@ -16,21 +16,24 @@ fn channel_sums(x: &[f32], channels: usize, centre: Option<&[f32]>) -> Vec<f64> 
     repeated(centre.unwrap_or(&[]), long / channels, &mut rows);
     let mut sums = vec![0.0_f32; long];
     let mut totals = vec![0.0_f64; channels];
-    vectorized(|| {
-        for run in x.chunks(RUN * long) {
-            sums.fill(0.0);
-            for row in run.chunks(long) {
-                if centre.is_none() {
-                    sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += v);
-                } else {
-                    sums.iter_mut().zip(row).zip(&rows).for_each(|((sum, v), mean)| *sum += (v - mean) * (v - mean));
+    vectorized(
+        #[inline(always)]
+        || {
+            for run in x.chunks(RUN * long) {
+                sums.fill(0.0);
+                for row in run.chunks(long) {
+                    if centre.is_none() {
+                        sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += v);
+                    } else {
+                        sums.iter_mut().zip(row).zip(&rows).for_each(|((sum, v), mean)| *sum += (v - mean) * (v - mean));
+                    }
+                }
+                for sums in sums.chunks_exact(channels) {
+                    totals.iter_mut().zip(sums).for_each(|(t, &s)| *t += f64::from(s));
                 }
             }
-            for sums in sums.chunks_exact(channels) {
-                totals.iter_mut().zip(sums).for_each(|(t, &s)| *t += f64::from(s));
-            }
-        }
-    });
+        },
+    );
     totals
 }
 
@@ -94,21 +97,24 @@ impl GroupShape {
         repeated(&means, times, &mut centre);
         let (mut long_bias, mut long_weight) = (vec![0.0_f32; long], vec![0.0_f32; long]);
         let (mut by_bias, mut by_weight) = (vec![0.0_f32; channels], vec![0.0_f32; channels]);
-        vectorized(|| {
-            for (x, g) in x.chunks(long).zip(grad.chunks_mut(long)) {
-                Entry::pull_back(entry.activation, &scale, &shift, x, g);
-                let sums = long_bias.iter_mut().zip(&mut long_weight);
-                for (((b, w), &g), (&x, &mean)) in sums.zip(&*g).zip(x.iter().zip(&centre)) {
-                    *b += g;
-                    *w += g * (x - mean);
+        vectorized(
+            #[inline(always)]
+            || {
+                for (x, g) in x.chunks(long).zip(grad.chunks_mut(long)) {
+                    Entry::pull_back(entry.activation, &scale, &shift, x, g);
+                    let sums = long_bias.iter_mut().zip(&mut long_weight);
+                    for (((b, w), &g), (&x, &mean)) in sums.zip(&*g).zip(x.iter().zip(&centre)) {
+                        *b += g;
+                        *w += g * (x - mean);
+                    }
                 }
-            }
-            for (short, long) in [(&mut by_bias, &long_bias), (&mut by_weight, &long_weight)] {
-                for part in long.chunks_exact(channels) {
-                    short.iter_mut().zip(part).for_each(|(s, v)| *s += v);
+                for (short, long) in [(&mut by_bias, &long_bias), (&mut by_weight, &long_weight)] {
+                    for part in long.chunks_exact(channels) {
+                        short.iter_mut().zip(part).for_each(|(s, v)| *s += v);
+                    }
                 }
-            }
-        });
+            },
+        );
         for (c, sum) in by_weight.iter_mut().enumerate() {
             *sum *= m.rstd[self.group(c)];
         }
@@ -132,13 +138,16 @@ impl GroupShape {
         repeated(&a, times, &mut rows_a);
         repeated(&b, times, &mut rows_b);
         repeated(&d, times, &mut rows_d);
-        vectorized(|| {
-            for (x, g) in x.chunks(long).zip(grad.chunks_mut(long)) {
-                for ((g, &x), ((a, b), d)) in g.iter_mut().zip(x).zip(rows_a.iter().zip(&rows_b).zip(&rows_d)) {
-                    *g = a * *g + b * x + d;
+        vectorized(
+            #[inline(always)]
+            || {
+                for (x, g) in x.chunks(long).zip(grad.chunks_mut(long)) {
+                    for ((g, &x), ((a, b), d)) in g.iter_mut().zip(x).zip(rows_a.iter().zip(&rows_b).zip(&rows_d)) {
+                        *g = a * *g + b * x + d;
+                    }
                 }
-            }
-        });
+            },
+        );
         sums.0.iter_mut().zip(&by_weight).for_each(|(s, v)| *s += v);
         sums.1.iter_mut().zip(&by_bias).for_each(|(s, v)| *s += v);
     }
@@ -151,18 +160,21 @@ pub(crate) fn apply(x: &[f32], entry: &Entry<'_>, y: &mut [f32]) {
     let (mut scale, mut shift) = (Vec::new(), Vec::new());
     repeated(entry.scale, times, &mut scale);
     repeated(entry.shift, times, &mut shift);
-    vectorized(|| {
-        for (x, y) in x.chunks(times * channels).zip(y.chunks_mut(times * channels)) {
-            let rows = y.iter_mut().zip(x).zip(scale.iter().zip(&shift));
-            match entry.activation {
-                Activation::Identity => rows.for_each(|((y, &x), (a, b))| *y = a * x + b),
-                Activation::Silu => {
-                    rows.for_each(|((y, &x), (a, b))| *y = super::math::activate(Activation::Silu, a * x + b));
+    vectorized(
+        #[inline(always)]
+        || {
+            for (x, y) in x.chunks(times * channels).zip(y.chunks_mut(times * channels)) {
+                let rows = y.iter_mut().zip(x).zip(scale.iter().zip(&shift));
+                match entry.activation {
+                    Activation::Identity => rows.for_each(|((y, &x), (a, b))| *y = a * x + b),
+                    Activation::Silu => {
+                        rows.for_each(|((y, &x), (a, b))| *y = super::math::activate(Activation::Silu, a * x + b));
+                    }
+                    other => rows.for_each(|((y, &x), (a, b))| *y = super::math::activate(other, a * x + b)),
                 }
-                other => rows.for_each(|((y, &x), (a, b))| *y = super::math::activate(other, a * x + b)),
             }
-        }
-    });
+        },
+    );
 }
 
 #[inline(always)]
@@ -186,21 +198,32 @@ fn row_moments(x: &[f32], eps: f32) -> (f32, f32) {
             *s += (v - mean) * (v - mean);
         }
     }
-    let variance = (sums.iter().sum::<f32>() + rest.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>()) / n;
+    let variance = (sums.iter().sum::<f32>()
+        + rest
+            .iter()
+            .map(
+                #[inline(always)]
+                |v| (v - mean) * (v - mean),
+            )
+            .sum::<f32>())
+        / n;
     (mean, 1.0 / (variance + eps).sqrt())
 }
 
 /// Layer normalisation of rows.
 pub(crate) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, y: &mut [f32]) {
     let width = weight.len();
-    vectorized(|| {
-        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-            let (mean, rstd) = row_moments(x, eps);
-            for ((y, &x), (&w, &b)) in y.iter_mut().zip(x).zip(weight.iter().zip(bias)) {
-                *y = (x - mean) * rstd * w + b;
+    vectorized(
+        #[inline(always)]
+        || {
+            for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+                let (mean, rstd) = row_moments(x, eps);
+                for ((y, &x), (&w, &b)) in y.iter_mut().zip(x).zip(weight.iter().zip(bias)) {
+                    *y = (x - mean) * rstd * w + b;
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// The gradient of [`layer_norm`] with respect to `x`; those of weight and bias are added to `sums`.
@@ -215,23 +238,26 @@ pub(crate) fn layer_norm_back(
     let width = weight.len();
     let (mut hat, mut scaled) = (vec![0.0_f32; width], vec![0.0_f32; width]);
     let mut products = vec![0.0_f32; width];
-    vectorized(|| {
-        for ((x, g), dx) in x.chunks_exact(width).zip(grad.chunks_exact(width)).zip(dx.chunks_exact_mut(width)) {
-            let (mean, rstd) = row_moments(x, eps);
-            for ((h, s), ((&x, &g), &w)) in hat.iter_mut().zip(&mut scaled).zip(x.iter().zip(g).zip(weight)) {
-                *h = (x - mean) * rstd;
-                *s = g * w;
+    vectorized(
+        #[inline(always)]
+        || {
+            for ((x, g), dx) in x.chunks_exact(width).zip(grad.chunks_exact(width)).zip(dx.chunks_exact_mut(width)) {
+                let (mean, rstd) = row_moments(x, eps);
+                for ((h, s), ((&x, &g), &w)) in hat.iter_mut().zip(&mut scaled).zip(x.iter().zip(g).zip(weight)) {
+                    *h = (x - mean) * rstd;
+                    *s = g * w;
+                }
+                products.iter_mut().zip(&hat).zip(&scaled).for_each(|((p, h), s)| *p = h * s);
+                let n = width as f32;
+                let (first, second) = (row_sum(&scaled) / n, row_sum(&products) / n);
+                for ((dx, h), s) in dx.iter_mut().zip(&hat).zip(&scaled) {
+                    *dx = rstd * (s - first - h * second);
+                }
+                for ((w, b), (h, &g)) in by_weight.iter_mut().zip(by_bias.iter_mut()).zip(hat.iter().zip(g)) {
+                    *w += g * h;
+                    *b += g;
+                }
             }
-            products.iter_mut().zip(&hat).zip(&scaled).for_each(|((p, h), s)| *p = h * s);
-            let n = width as f32;
-            let (first, second) = (row_sum(&scaled) / n, row_sum(&products) / n);
-            for ((dx, h), s) in dx.iter_mut().zip(&hat).zip(&scaled) {
-                *dx = rstd * (s - first - h * second);
-            }
-            for ((w, b), (h, &g)) in by_weight.iter_mut().zip(by_bias.iter_mut()).zip(hat.iter().zip(g)) {
-                *w += g * h;
-                *b += g;
-            }
-        }
-    });
+        },
+    );
 }

@@ -1,7 +1,7 @@
 //! Operations on values one by one or row by row, as steps of a computation.
 
 use super::buffer::Buffer;
-use super::math::{activate, gelu, gelu_slope, slope};
+use super::math::{activate, gelu, gelu_and_slope, slope};
 use super::parallel::{each, parts, ranges};
 use super::tape::Gradient;
 use super::{CpuTensor, norm, profile, vectorized};
@@ -16,20 +16,35 @@ fn fill(out: &mut [f32], unit: usize, work: impl Fn(usize, &mut [f32]) + Sync + 
     let grain = GRAIN.div_ceil(unit.max(1)) * unit.max(1);
     let size = ranges(out.len(), 1, grain).first().map_or(1, ExactSizeIterator::len).max(1);
     let tasks: Vec<(usize, &mut [f32])> = out.chunks_mut(size).enumerate().map(|(i, chunk)| (i * size, chunk)).collect();
-    each(tasks, |(start, chunk)| vectorized(|| work(start, chunk)));
+    each(tasks, |(start, chunk)| {
+        vectorized(
+            #[inline(always)]
+            || work(start, chunk),
+        )
+    });
 }
 
 #[inline(always)]
 fn map(x: &[f32], f: impl Fn(f32) -> f32 + Sync + Send) -> Buffer {
     let mut y = Buffer::any(x.len());
-    fill(&mut y, 1, |start, y| y.iter_mut().zip(&x[start..]).for_each(|(y, &x)| *y = f(x)));
+    fill(
+        &mut y,
+        1,
+        #[inline(always)]
+        |start, y| y.iter_mut().zip(&x[start..]).for_each(|(y, &x)| *y = f(x)),
+    );
     y
 }
 
 #[inline(always)]
 fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync + Send) -> Buffer {
     let mut y = Buffer::any(a.len());
-    fill(&mut y, 1, |start, y| y.iter_mut().zip(&a[start..]).zip(&b[start..]).for_each(|((y, &a), &b)| *y = f(a, b)));
+    fill(
+        &mut y,
+        1,
+        #[inline(always)]
+        |start, y| y.iter_mut().zip(&a[start..]).zip(&b[start..]).for_each(|((y, &a), &b)| *y = f(a, b)),
+    );
     y
 }
 
@@ -39,9 +54,21 @@ pub(super) fn activation(x: &CpuTensor, activation: Activation) -> CpuTensor {
     // One loop for each, so that the choice is not made at every element.
     let y = profile::span("activation", || match activation {
         Activation::Identity => Buffer::copy(values),
-        Activation::Silu => map(values, |x| activate(Activation::Silu, x)),
-        Activation::Gelu => map(values, |x| activate(Activation::Gelu, x)),
-        Activation::QuickGelu => map(values, |x| activate(Activation::QuickGelu, x)),
+        Activation::Silu => map(
+            values,
+            #[inline(always)]
+            |x| activate(Activation::Silu, x),
+        ),
+        Activation::Gelu => map(
+            values,
+            #[inline(always)]
+            |x| activate(Activation::Gelu, x),
+        ),
+        Activation::QuickGelu => map(
+            values,
+            #[inline(always)]
+            |x| activate(Activation::QuickGelu, x),
+        ),
     });
     let origin = x.clone();
     CpuTensor::result(x.0.shape.clone(), x.0.last, y, vec![x.clone()], || {
@@ -49,9 +76,24 @@ pub(super) fn activation(x: &CpuTensor, activation: Activation) -> CpuTensor {
             let x = origin.values();
             let dx = match activation {
                 Activation::Identity => return vec![Some(Arc::clone(grad))],
-                Activation::Silu => map2(x, grad, |x, g| g * slope(Activation::Silu, x)),
-                Activation::Gelu => map2(x, grad, |x, g| g * slope(Activation::Gelu, x)),
-                Activation::QuickGelu => map2(x, grad, |x, g| g * slope(Activation::QuickGelu, x)),
+                Activation::Silu => map2(
+                    x,
+                    grad,
+                    #[inline(always)]
+                    |x, g| g * slope(Activation::Silu, x),
+                ),
+                Activation::Gelu => map2(
+                    x,
+                    grad,
+                    #[inline(always)]
+                    |x, g| g * slope(Activation::Gelu, x),
+                ),
+                Activation::QuickGelu => map2(
+                    x,
+                    grad,
+                    #[inline(always)]
+                    |x, g| g * slope(Activation::QuickGelu, x),
+                ),
             };
             vec![Some(Arc::new(dx))]
         })
@@ -66,12 +108,17 @@ pub(super) fn geglu(x: &CpuTensor) -> CpuTensor {
     let values = x.values();
     let mut y = Buffer::any(values.len() / 2);
     profile::span("geglu", || {
-        fill(&mut y, width, |start, y| {
-            for (y, x) in y.chunks_exact_mut(width).zip(values[2 * start..].chunks_exact(2 * width)) {
-                let (a, g) = x.split_at(width);
-                y.iter_mut().zip(a).zip(g).for_each(|((y, &a), &g)| *y = a * gelu(g));
-            }
-        });
+        fill(
+            &mut y,
+            width,
+            #[inline(always)]
+            |start, y| {
+                for (y, x) in y.chunks_exact_mut(width).zip(values[2 * start..].chunks_exact(2 * width)) {
+                    let (a, g) = x.split_at(width);
+                    y.iter_mut().zip(a).zip(g).for_each(|((y, &a), &g)| *y = a * gelu(g));
+                }
+            },
+        );
     });
     let origin = x.clone();
     CpuTensor::result(shape, false, y, vec![x.clone()], || {
@@ -79,14 +126,22 @@ pub(super) fn geglu(x: &CpuTensor) -> CpuTensor {
             let x = origin.values();
             let mut dx = Buffer::any(x.len());
             profile::span("geglu, back", || {
-                fill(&mut dx, 2 * width, |start, dx| {
-                    let rows = dx.chunks_exact_mut(2 * width).zip(x[start..].chunks_exact(2 * width));
-                    for ((dx, x), d) in rows.zip(grad[start / 2..].chunks_exact(width)) {
-                        let ((a, g), (da, dg)) = (x.split_at(width), dx.split_at_mut(width));
-                        da.iter_mut().zip(d).zip(g).for_each(|((da, &d), &g)| *da = d * gelu(g));
-                        dg.iter_mut().zip(d).zip(a).zip(g).for_each(|(((dg, &d), &a), &g)| *dg = d * a * gelu_slope(g));
-                    }
-                });
+                fill(
+                    &mut dx,
+                    2 * width,
+                    #[inline(always)]
+                    |start, dx| {
+                        let rows = dx.chunks_exact_mut(2 * width).zip(x[start..].chunks_exact(2 * width));
+                        for ((dx, x), d) in rows.zip(grad[start / 2..].chunks_exact(width)) {
+                            let ((a, g), (da, dg)) = (x.split_at(width), dx.split_at_mut(width));
+                            for (((da, dg), &d), (&a, &g)) in da.iter_mut().zip(dg).zip(d).zip(a.iter().zip(g)) {
+                                let (value, slope) = gelu_and_slope(g);
+                                *da = d * value;
+                                *dg = d * a * slope;
+                            }
+                        }
+                    },
+                );
             });
             vec![Some(Arc::new(dx))]
         })
@@ -99,14 +154,24 @@ pub(super) fn add(x: &CpuTensor, y: &CpuTensor) -> CpuTensor {
     let size = b.len();
     let sum = profile::span("add", || {
         if a.len() == size {
-            return map2(a, b, |a, b| a + b);
+            return map2(
+                a,
+                b,
+                #[inline(always)]
+                |a, b| a + b,
+            );
         }
         let mut sum = Buffer::any(a.len());
-        fill(&mut sum, size, |start, sum| {
-            for (sum, a) in sum.chunks_exact_mut(size).zip(a[start..].chunks_exact(size)) {
-                sum.iter_mut().zip(a).zip(b).for_each(|((s, a), b)| *s = a + b);
-            }
-        });
+        fill(
+            &mut sum,
+            size,
+            #[inline(always)]
+            |start, sum| {
+                for (sum, a) in sum.chunks_exact_mut(size).zip(a[start..].chunks_exact(size)) {
+                    sum.iter_mut().zip(a).zip(b).for_each(|((s, a), b)| *s = a + b);
+                }
+            },
+        );
         sum
     });
     let same = a.len() == size;
@@ -130,12 +195,17 @@ pub(super) fn add_channels(x: &CpuTensor, y: &CpuTensor) -> CpuTensor {
     let channels = y.0.shape[1];
     let size = values.len() / y.0.shape[0].max(1);
     let mut sum = Buffer::any(values.len());
-    fill(&mut sum, channels, |start, sum| {
-        for (i, (sum, x)) in sum.chunks_exact_mut(channels).zip(values[start..].chunks_exact(channels)).enumerate() {
-            let b = (start + i * channels) / size;
-            sum.iter_mut().zip(x).zip(&added[b * channels..]).for_each(|((s, x), y)| *s = x + y);
-        }
-    });
+    fill(
+        &mut sum,
+        channels,
+        #[inline(always)]
+        |start, sum| {
+            for (i, (sum, x)) in sum.chunks_exact_mut(channels).zip(values[start..].chunks_exact(channels)).enumerate() {
+                let b = (start + i * channels) / size;
+                sum.iter_mut().zip(x).zip(&added[b * channels..]).for_each(|((s, x), y)| *s = x + y);
+            }
+        },
+    );
     CpuTensor::result(x.0.shape.clone(), x.0.last, sum, vec![x.clone(), y.clone()], || {
         Box::new(move |grad: &Gradient| {
             let mut dy = Buffer::zeros(grad.len() / size * channels);
@@ -149,9 +219,19 @@ pub(super) fn add_channels(x: &CpuTensor, y: &CpuTensor) -> CpuTensor {
 
 /// `factor x`.
 pub(super) fn scale(x: &CpuTensor, factor: f32) -> CpuTensor {
-    let y = map(x.values(), |v| factor * v);
+    let y = map(
+        x.values(),
+        #[inline(always)]
+        |v| factor * v,
+    );
     CpuTensor::result(x.0.shape.clone(), x.0.last, y, vec![x.clone()], || {
-        Box::new(move |grad: &Gradient| vec![Some(Arc::new(map(grad, |g| factor * g)))])
+        Box::new(move |grad: &Gradient| {
+            vec![Some(Arc::new(map(
+                grad,
+                #[inline(always)]
+                |g| factor * g,
+            )))]
+        })
     })
 }
 
@@ -160,7 +240,12 @@ pub(super) fn layer_norm(x: &CpuTensor, weight: &CpuTensor, bias: &CpuTensor, ep
     let (values, width) = (x.values(), weight.values().len());
     let mut y = Buffer::any(values.len());
     profile::span("layer norm", || {
-        fill(&mut y, width, |start, y| norm::layer_norm(&values[start..start + y.len()], weight.values(), bias.values(), eps, y));
+        fill(
+            &mut y,
+            width,
+            #[inline(always)]
+            |start, y| norm::layer_norm(&values[start..start + y.len()], weight.values(), bias.values(), eps, y),
+        );
     });
     let (origin, scale) = (x.clone(), weight.clone());
     CpuTensor::result(x.0.shape.clone(), false, y, vec![x.clone(), weight.clone(), bias.clone()], || {

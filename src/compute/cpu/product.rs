@@ -207,7 +207,10 @@ mod tests {
                 rows,
                 cols,
             }
-            .run(|row, col, values| c[row * cols + col..][..values.len()].copy_from_slice(values));
+            .run(
+                #[inline(always)]
+                |row, col, values| c[row * cols + col..][..values.len()].copy_from_slice(values),
+            );
             for row in 0..rows {
                 for col in 0..cols {
                     let expected: f32 = (0..k).map(|i| a[row * k + i] * b[i * cols + col]).sum();

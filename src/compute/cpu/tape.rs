@@ -54,7 +54,10 @@ fn accumulate(sums: &mut HashMap<u64, Gradient>, id: u64, more: Gradient) {
 }
 
 fn add_into(sum: &mut [f32], more: &[f32]) {
-    vectorized(|| sum.iter_mut().zip(more).for_each(|(s, m)| *s += m));
+    vectorized(
+        #[inline(always)]
+        || sum.iter_mut().zip(more).for_each(|(s, m)| *s += m),
+    );
 }
 
 /// Walks back from `outputs` with their gradients; what reaches each of `variables`.

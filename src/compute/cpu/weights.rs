@@ -107,23 +107,26 @@ fn tiled(weight: &[f32], e: Extents, way: Way, part: impl Fn(f32) -> f32) -> Rig
     let len = e.kernel * inner;
     let mut right = Right::zeros(e.kernel, len, cols);
     gathered(weight, e, way, 16, |group, rows| {
-        super::vectorized(|| {
-            for run in 0..e.kernel {
-                for i in (0..len).step_by(2) {
-                    let row = |i: usize| -> &[f32] { &rows[(run * len + i) * 16..][..16] };
-                    let line = right.line(group, run, i);
-                    if i + 1 < len {
-                        for ((word, &x), &y) in line.iter_mut().zip(row(i)).zip(row(i + 1)) {
-                            *word = pair(part(x), part(y));
-                        }
-                    } else {
-                        for (word, &x) in line.iter_mut().zip(row(i)) {
-                            *word = pair(part(x), 0.0);
+        super::vectorized(
+            #[inline(always)]
+            || {
+                for run in 0..e.kernel {
+                    for i in (0..len).step_by(2) {
+                        let row = |i: usize| -> &[f32] { &rows[(run * len + i) * 16..][..16] };
+                        let line = right.line(group, run, i);
+                        if i + 1 < len {
+                            for ((word, &x), &y) in line.iter_mut().zip(row(i)).zip(row(i + 1)) {
+                                *word = pair(part(x), part(y));
+                            }
+                        } else {
+                            for (word, &x) in line.iter_mut().zip(row(i)) {
+                                *word = pair(part(x), 0.0);
+                            }
                         }
                     }
                 }
-            }
-        });
+            },
+        );
     });
     right
 }

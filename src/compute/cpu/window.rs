@@ -211,51 +211,54 @@ pub(crate) fn lay_out(
         lines.line.clear();
         lines.line.resize(window.in_width() * channels, 0.0);
     }
-    vectorized(|| {
-        let mut prepared = None;
-        for (at, row) in padded.enumerate() {
-            if row < window.before || row >= window.before + window.in_height() {
-                continue;
-            }
-            let row = row - window.before;
-            let source = match window.enlarge {
-                Enlarge::No => row,
-                Enlarge::Repeat => row / 2,
-                Enlarge::Spread(by) if row % by == 0 => row / by,
-                Enlarge::Spread(_) => continue,
-            };
-            let stored = &x[source * width * channels..][..width * channels];
-            let Lines { scale, shift, small, line } = &mut *lines;
-            if prepared != Some(source) {
-                if let Some(entry) = entry {
-                    Entry::apply(entry.activation, scale, shift, stored, small);
+    vectorized(
+        #[inline(always)]
+        || {
+            let mut prepared = None;
+            for (at, row) in padded.enumerate() {
+                if row < window.before || row >= window.before + window.in_height() {
+                    continue;
                 }
-                let values: &[f32] = if entry.is_some() { small } else { stored };
-                match window.enlarge {
-                    Enlarge::No => {}
-                    Enlarge::Repeat => {
-                        for (pair, value) in line.chunks_exact_mut(2 * channels).zip(values.chunks_exact(channels)) {
-                            let (first, second) = pair.split_at_mut(channels);
-                            first.copy_from_slice(value);
-                            second.copy_from_slice(value);
+                let row = row - window.before;
+                let source = match window.enlarge {
+                    Enlarge::No => row,
+                    Enlarge::Repeat => row / 2,
+                    Enlarge::Spread(by) if row % by == 0 => row / by,
+                    Enlarge::Spread(_) => continue,
+                };
+                let stored = &x[source * width * channels..][..width * channels];
+                let Lines { scale, shift, small, line } = &mut *lines;
+                if prepared != Some(source) {
+                    if let Some(entry) = entry {
+                        Entry::apply(entry.activation, scale, shift, stored, small);
+                    }
+                    let values: &[f32] = if entry.is_some() { small } else { stored };
+                    match window.enlarge {
+                        Enlarge::No => {}
+                        Enlarge::Repeat => {
+                            for (pair, value) in line.chunks_exact_mut(2 * channels).zip(values.chunks_exact(channels)) {
+                                let (first, second) = pair.split_at_mut(channels);
+                                first.copy_from_slice(value);
+                                second.copy_from_slice(value);
+                            }
+                        }
+                        Enlarge::Spread(by) => {
+                            for (place, value) in line.chunks_mut(by * channels).zip(values.chunks_exact(channels)) {
+                                place[..channels].copy_from_slice(value);
+                            }
                         }
                     }
-                    Enlarge::Spread(by) => {
-                        for (place, value) in line.chunks_mut(by * channels).zip(values.chunks_exact(channels)) {
-                            place[..channels].copy_from_slice(value);
-                        }
-                    }
+                    prepared = Some(source);
                 }
-                prepared = Some(source);
+                let ready: &[f32] = match (window.enlarge, entry) {
+                    (Enlarge::No, None) => stored,
+                    (Enlarge::No, Some(_)) => small,
+                    _ => line,
+                };
+                target.put(at, window.before, ready);
             }
-            let ready: &[f32] = match (window.enlarge, entry) {
-                (Enlarge::No, None) => stored,
-                (Enlarge::No, Some(_)) => small,
-                _ => line,
-            };
-            target.put(at, window.before, ready);
-        }
-    });
+        },
+    );
 }
 
 /// Rows as f32: `[row, column, channel]`.
@@ -365,29 +368,18 @@ impl Target for Planes {
         let start = row * self.columns + column;
         let channels = self.channels;
         let places = values.len() / channels;
-        let part = |place: usize, c0: usize| -> [f32; 16] {
-            let count = (channels - c0).min(16);
-            let mut part = [0.0; 16];
+        let part = |place: usize, c0: usize| -> &[f32] {
             if place >= places {
-                return part;
+                return &[];
             }
-            let source = &values[place * channels + c0..];
-            if count == 16 {
-                part.copy_from_slice(&source[..16]);
-            } else {
-                part[..count].copy_from_slice(&source[..count]);
-            }
-            part
+            &values[place * channels + c0..][..(channels - c0).min(16)]
         };
         for c0 in (0..channels).step_by(16) {
             for p0 in (0..places).step_by(32) {
                 let size = (places - p0).min(32);
                 let mut pairs = [[0_u32; 16]; 16];
                 for (q, line) in pairs.iter_mut().enumerate().take(size.div_ceil(2)) {
-                    let (first, second) = (part(p0 + 2 * q, c0), part(p0 + 2 * q + 1, c0));
-                    for ((word, &x), &y) in line.iter_mut().zip(&first).zip(&second) {
-                        *word = pair(x, y);
-                    }
+                    *line = pairs_of(part(p0 + 2 * q, c0), part(p0 + 2 * q + 1, c0));
                 }
                 let turned = tiles::transpose(&pairs);
                 for (c, line) in turned.iter().enumerate().take((channels - c0).min(16)) {
@@ -421,38 +413,48 @@ pub(crate) fn lay_out_gradient(window: &Window, grad: &[f32], right: &mut Right)
         if column == pitch {
             (row, column) = (row + 1, 0);
         }
-        found
+        found.unwrap_or_default()
     };
-    let zeros = [0.0_f32; 16];
     let groups = right.groups();
-    vectorized(|| {
-        for place in (0..places.div_ceil(DEPTH) * DEPTH).step_by(2) {
-            let (first, second) = (next(), next());
-            for group in 0..groups {
-                let line = right.line(group, 0, place);
-                if first.is_none() && second.is_none() || group * 16 >= outputs {
-                    *line = [0; 16];
-                    continue;
-                }
-                let count = (outputs - group * 16).min(16);
-                let part = |row: Option<&[f32]>| -> [f32; 16] {
-                    let mut values = zeros;
-                    if let Some(row) = row {
-                        if count == 16 {
-                            values.copy_from_slice(&row[group * 16..group * 16 + 16]);
-                        } else {
-                            values[..count].copy_from_slice(&row[group * 16..][..count]);
-                        }
+    vectorized(
+        #[inline(always)]
+        || {
+            for place in (0..places.div_ceil(DEPTH) * DEPTH).step_by(2) {
+                let (first, second) = (next(), next());
+                for group in 0..groups {
+                    let line = right.line(group, 0, place);
+                    if first.is_empty() && second.is_empty() || group * 16 >= outputs {
+                        *line = [0; 16];
+                        continue;
                     }
-                    values
-                };
-                let (first, second) = (part(first), part(second));
-                for ((word, &x), &y) in line.iter_mut().zip(&first).zip(&second) {
-                    *word = pair(x, y);
+                    let columns = group * 16..(group * 16 + 16).min(outputs);
+                    *line = pairs_of(first.get(columns.clone()).unwrap_or_default(), second.get(columns).unwrap_or_default());
                 }
             }
-        }
-    });
+        },
+    );
+}
+
+/// The pairs of up to 16 values of two rows; what is missing is zero.
+#[inline(always)]
+fn pairs_of(first: &[f32], second: &[f32]) -> [u32; 16] {
+    let (first, second) = (sixteen(first), sixteen(second));
+    let mut pairs = [0; 16];
+    for i in 0..16 {
+        pairs[i] = pair(first[i], second[i]);
+    }
+    pairs
+}
+
+/// Up to 16 values, and zeros.
+#[inline(always)]
+fn sixteen(row: &[f32]) -> [f32; 16] {
+    if let Ok(values) = <[f32; 16]>::try_from(row) {
+        return values;
+    }
+    let mut values = [0.0; 16];
+    values[..row.len()].copy_from_slice(row);
+    values
 }
 
 /// Places behind the last one that a block of [`BLOCK`] rows may touch, in values.
