@@ -47,6 +47,9 @@ pub struct AdamW {
     step: u64,
 }
 
+/// One of the tensors of a slot.
+type Part = fn(&Slot) -> &HostTensor;
+
 /// Values that are worked on at a time, so that what is made of them on the way stays in the nearest cache.
 const RUN: usize = 512;
 
@@ -197,7 +200,7 @@ impl AdamW {
     /// All that a checkpoint needs: `weight.*`, `ema.*`, `first.*`, `second.*`. The values are shared, not copied: they are to
     /// be dropped before the next update.
     pub fn snapshot(&self) -> Vec<(String, HostTensor)> {
-        let kinds: [(&str, fn(&Slot) -> &HostTensor); 4] =
+        let kinds: [(&str, Part); 4] =
             [("weight", |slot| &slot.weight), ("ema", |slot| &slot.ema), ("first", |slot| &slot.first), ("second", |slot| &slot.second)];
         let all = kinds.iter().flat_map(|(kind, part)| self.slots.iter().map(move |slot| (kind, part(slot), &slot.path)));
         all.map(|(kind, values, path)| (format!("{kind}.{path}"), values.clone())).collect()
