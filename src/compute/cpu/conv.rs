@@ -169,11 +169,7 @@ pub(crate) fn band(
                             }
                             for (values, &at) in block.chunks_exact(BLOCK).zip(&map[pair * BLOCK..]) {
                                 if at != NOWHERE {
-                                    if cols == BLOCK {
-                                        write(at as usize, panel * BLOCK, &values[..BLOCK]);
-                                    } else {
-                                        write(at as usize, panel * BLOCK, &values[..cols]);
-                                    }
+                                    write(at as usize, panel * BLOCK, &values[..cols]);
                                 }
                             }
                         }
@@ -190,35 +186,12 @@ fn writer<F: FnMut(usize, usize, &[f32])>(write: F) -> F {
     write
 }
 
-/// `out = values + sum + residual`, in pieces that fit a register: all of a piece is read before any is written, so nothing has to
-/// be known about what overlaps.
+/// `out = values + sum + residual`.
 #[inline(always)]
 fn finish(out: &mut [f32], values: &[f32], sum: &[f32], residual: Option<&[f32]>) {
-    let (out16, out) = out.as_chunks_mut::<16>();
-    let (values16, values) = values.as_chunks::<16>();
-    let (sum16, sum) = sum.as_chunks::<16>();
     match residual {
-        Some(residual) => {
-            let (residual16, residual) = residual.as_chunks::<16>();
-            for (((o, v), s), r) in out16.iter_mut().zip(values16).zip(sum16).zip(residual16) {
-                let mut piece = [0.0; 16];
-                for i in 0..16 {
-                    piece[i] = v[i] + s[i] + r[i];
-                }
-                *o = piece;
-            }
-            out.iter_mut().zip(values).zip(sum).zip(residual).for_each(|(((o, v), s), r)| *o = v + s + r);
-        }
-        None => {
-            for ((o, v), s) in out16.iter_mut().zip(values16).zip(sum16) {
-                let mut piece = [0.0; 16];
-                for i in 0..16 {
-                    piece[i] = v[i] + s[i];
-                }
-                *o = piece;
-            }
-            out.iter_mut().zip(values).zip(sum).for_each(|((o, v), s)| *o = v + s);
-        }
+        Some(residual) => out.iter_mut().zip(values).zip(sum).zip(residual).for_each(|(((o, v), s), r)| *o = v + s + r),
+        None => out.iter_mut().zip(values).zip(sum).for_each(|((o, v), s)| *o = v + s),
     }
 }
 

@@ -134,10 +134,13 @@ pub(super) fn geglu(x: &CpuTensor) -> CpuTensor {
                         let rows = dx.chunks_exact_mut(2 * width).zip(x[start..].chunks_exact(2 * width));
                         for ((dx, x), d) in rows.zip(grad[start / 2..].chunks_exact(width)) {
                             let ((a, g), (da, dg)) = (x.split_at(width), dx.split_at_mut(width));
-                            for (((da, dg), &d), (&a, &g)) in da.iter_mut().zip(dg).zip(d).zip(a.iter().zip(g)) {
-                                let (value, slope) = gelu_and_slope(g);
-                                *da = d * value;
-                                *dg = d * a * slope;
+                            // Two short loops: with all five operands in one the compiler gives up on vectors.
+                            for ((value, slope), &g) in da.iter_mut().zip(dg.iter_mut()).zip(g) {
+                                (*value, *slope) = gelu_and_slope(g);
+                            }
+                            for ((da, dg), (&d, &a)) in da.iter_mut().zip(dg).zip(d.iter().zip(a)) {
+                                *da *= d;
+                                *dg *= d * a;
                             }
                         }
                     },
