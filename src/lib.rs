@@ -19,7 +19,7 @@
 //! | --- | --- | --- |
 //! | [`diffusion`] | levels, schedules, spacings, predictions, guidance, samplers; f64, no device | nothing |
 //! | [`compute`] | `trait Tensor` of layer-sized operations; candle and shape-only tensors, the kernels | nothing |
-//! | [`world`] | Littleworld: scenes, their renderer, their captions | nothing |
+//! | [`world`] | Littleworld: scenes, their renderer, their captions; pictures that are no scenes | nothing |
 //! | [`model`] | U-Net, autoencoder, text encoder, tokenizer, checkpoints, taps | compute |
 //! | [`pipeline`] | an open model: encode, predict, generate, decode | model, diffusion, compute |
 //! | [`measure`] | what can be said in numbers: reconstruction, retrieval, adherence, diversity | world, model, compute |

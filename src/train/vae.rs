@@ -2,7 +2,7 @@
 //! 1312.6114).
 //!
 //! The network is convolutional, so most of the time it sees square cut-outs of half the side, four times as many a second; whole
-//! pictures come last. A quarter of what it sees is no scene at all ([`generic_rgb`]), so that other people's pictures come
+//! pictures come last. A quarter of what it sees is no scene at all ([`crate::world::generic_rgb`]), so that other people's pictures come
 //! through it too.
 
 use super::losses::{self, Reconstruction};
