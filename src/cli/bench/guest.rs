@@ -296,7 +296,8 @@ fn environment(threads: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::super::turns::measure;
     use super::*;
