@@ -15,11 +15,10 @@ use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-/// What products are computed in while pictures are made.
-const PRECISION: Precision = Precision::Split;
-
 /// The three networks of a latent diffusion model, whatever they run on.
 pub(super) trait Engine: Send {
+    /// What matrix products are computed in from now on.
+    fn set_precision(&mut self, precision: Precision);
     /// Token ids of `batch` prompts -> `[batch, L, D]`.
     fn encode_text(&self, ids: &[u32], batch: usize) -> Result<HostTensor, PipelineError>;
     /// `[B, 3, H, W]` in -1..1 -> mean of the unscaled latents.
@@ -44,6 +43,7 @@ pub(super) struct Networks<T: Tensor> {
     pub vae: AutoencoderKl<T>,
     pub text: ClipTextModel<T>,
     device: T::Device,
+    precision: Precision,
     kept: Mutex<Kept<T>>,
 }
 
@@ -53,6 +53,12 @@ struct Kept<T: Tensor> {
     times: Vec<(u64, TimeContext<T>)>,
     /// Of the prompts that were used last.
     texts: Vec<(HostTensor, TextContext<T>)>,
+}
+
+impl<T: Tensor> Default for Kept<T> {
+    fn default() -> Self {
+        Self { times: Vec::new(), texts: Vec::new() }
+    }
 }
 
 /// Timesteps kept: some kilobytes each.
@@ -70,8 +76,8 @@ impl<T: Tensor> Networks<T> {
         let unet = build(files, "unet/diffusion_pytorch_model", &device, |p| UNet2DConditionModel::new(&unet_config, p))?;
         let vae = build(files, "vae/diffusion_pytorch_model", &device, |p| AutoencoderKl::new(&vae_config, p))?;
         let text = build(files, "text_encoder/model", &device, |p| ClipTextModel::new(&text_config, p))?;
-        let kept = Mutex::new(Kept { times: Vec::new(), texts: Vec::new() });
-        Ok(Self { unet, vae, text, device, kept })
+        let kept = Mutex::default();
+        Ok(Self { unet, vae, text, device, precision: Precision::Split, kept })
     }
 
     /// The tokenizer that belongs to the text encoder.
@@ -165,26 +171,31 @@ impl<T: Tensor> Networks<T> {
 }
 
 impl<T: Tensor> Engine for Networks<T> {
+    fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
+        self.kept = Mutex::default();
+    }
+
     fn encode_text(&self, ids: &[u32], batch: usize) -> Result<HostTensor, PipelineError> {
-        with_precision(PRECISION, || self.host(&self.text.forward(ids, batch)?))
+        with_precision(self.precision, || self.host(&self.text.forward(ids, batch)?))
     }
 
     fn encode(&self, pictures: &HostTensor) -> Result<HostTensor, PipelineError> {
-        with_precision(PRECISION, || {
+        with_precision(self.precision, || {
             let (mean, _) = self.vae.encode(&self.device(pictures)?)?;
             self.host(&mean)
         })
     }
 
     fn decode(&self, latents: &HostTensor) -> Result<HostTensor, PipelineError> {
-        with_precision(PRECISION, || self.host(&self.vae.decode(&self.device(latents)?)?))
+        with_precision(self.precision, || self.host(&self.vae.decode(&self.device(latents)?)?))
     }
 
     fn predict(&self, x: &HostTensor, timestep: f64, texts: &[&HostTensor]) -> Result<Vec<HostTensor>, PipelineError> {
-        let (time, texts) = with_precision(PRECISION, || self.contexts(timestep, texts))?;
+        let (time, texts) = with_precision(self.precision, || self.contexts(timestep, texts))?;
         // Each prompt on threads of its own: no operation waits for the other's.
         let outputs = T::at_once(texts, |text| {
-            with_precision(PRECISION, || self.host(&self.unet.predict(&self.device(x)?, &time, &text, &mut Taps::none())?))
+            with_precision(self.precision, || self.host(&self.unet.predict(&self.device(x)?, &time, &text, &mut Taps::none())?))
         });
         outputs.into_iter().collect()
     }
@@ -198,7 +209,7 @@ impl<T: Tensor> Engine for Networks<T> {
     ) -> Result<BTreeMap<TapKey, HostTensor>, PipelineError> {
         let (batch, text) = (vec![x; texts.len()], HostTensor::cat_outer(texts));
         let mut taps = Taps::of(keys.iter().cloned());
-        with_precision(PRECISION, || {
+        with_precision(self.precision, || {
             let timesteps = vec![timestep; texts.len()];
             self.unet.forward(&self.device(&HostTensor::cat_outer(&batch))?, &timesteps, &self.device(&text)?, &self.device, &mut taps)?;
             taps.into_taken().into_iter().map(|(key, tensor)| Ok((key, self.host(&tensor)?))).collect()

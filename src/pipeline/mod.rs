@@ -6,7 +6,7 @@ mod files;
 mod generate;
 mod operations;
 
-pub use crate::compute::DeviceKind;
+pub use crate::compute::{DeviceKind, Precision};
 pub use crate::model::taps::{TapKey, TapKind};
 pub use card::{ModelCard, Tokens};
 pub use files::{ModelSource, embedded_file, write_embedded};
@@ -134,6 +134,12 @@ impl Pipeline {
             }
         };
         Ok(Self { card, config, schedule, tokenizer, engine })
+    }
+
+    /// Chooses what matrix products are computed in. A model is opened with [`Precision::Split`]: f32 to about 1e-5, on matrix
+    /// units where the processor has them.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.engine.set_precision(precision);
     }
 
     /// What this model is.

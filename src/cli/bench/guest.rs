@@ -281,11 +281,10 @@ impl Guest {
     }
 }
 
-/// Keeps the child's threads from spinning while it is our turn, keeps it to our number of threads, and off the network.
+/// Keeps the child to our number of threads, and off the network. How its threads wait is left to it: waiting awake makes it
+/// faster, and the rest between turns is long enough for them to fall asleep.
 fn environment(threads: usize) -> Vec<(&'static str, String)> {
     vec![
-        ("OMP_WAIT_POLICY", "PASSIVE".into()),
-        ("KMP_BLOCKTIME", "0".into()),
         ("OMP_NUM_THREADS", threads.to_string()),
         ("MKL_NUM_THREADS", threads.to_string()),
         ("HF_HUB_OFFLINE", "1".into()),

@@ -12,8 +12,8 @@ mod work;
 use super::options::ModelArgs;
 use super::stage::Window;
 use super::{interrupt, output};
-use crate::compute::DeviceKind;
 use crate::compute::peak::f32_peak_gflops;
+use crate::compute::{DeviceKind, Precision};
 use crate::pipeline::Operations;
 use anyhow::{Result, ensure};
 use guest::{Guest, Scene};
@@ -46,10 +46,10 @@ use work::{PROMPT, Work};
     go beyond it.\n\n\
     --peer PYTHON runs the same model in PyTorch through diffusers, and in OpenVINO (f32) where that is installed, in a child\n\
     process with as many threads: one run of ours, one of each of theirs, and so on. The ratio is theirs over ours, turn by turn:\n\
-    above 1 we are faster. OpenMP's threads spin for a while after their work and would take the processor from us, so the child is\n\
-    run with OMP_WAIT_POLICY=PASSIVE and KMP_BLOCKTIME=0, unless the environment sets these, and everybody rests 25 ms between\n\
-    turns. Our matrix products are put together from bf16 halves where the processor has matrix units, to about 1e-5 of f32; the\n\
-    largest difference between the two pictures of generate_20 is told. To make such a Python:\n\
+    above 1 we are faster. OpenMP's threads wait awake for a while after their work, so everybody rests 25 ms between turns.\n\
+    Our matrix products are put together from bf16 halves where the processor has matrix units, to about 1e-5 of f32 (--f32 turns\n\
+    that off); the largest difference between the two pictures of generate_20 is told.\n\
+    To make such a Python:\n\
     python3 -m venv .venv && .venv/bin/pip install torch diffusers transformers openvino")]
 pub struct BenchArgs {
     /// What to measure instead of the model at work
@@ -67,8 +67,17 @@ pub struct BenchArgs {
     /// Show where the time goes instead, by kind of operation
     #[arg(long, conflicts_with = "peer")]
     profile: bool,
+    /// Compute matrix products in plain f32 vectors, also where there are matrix units
+    #[arg(long)]
+    f32: bool,
     #[command(flatten)]
     model: ModelArgs,
+}
+
+impl BenchArgs {
+    fn precision(&self) -> Precision {
+        if self.f32 { Precision::F32 } else { Precision::Split }
+    }
 }
 
 /// What else can be measured.
@@ -145,7 +154,7 @@ pub fn run(args: &BenchArgs, window: &Window) -> Result<()> {
 /// Measures the networks, in turn with the other side.
 fn networks(args: &BenchArgs, mut guest: Option<&mut Guest>, next: &dyn Fn(&'static str)) -> Result<Networks> {
     let source = args.model.source();
-    let mut work = Work::open(&source, args.model.device)?;
+    let mut work = Work::open(&source, args.model.device, args.precision())?;
     if let Some(guest) = guest.as_deref_mut() {
         guest.open(&Scene { source: &source, latents: &work.latents, timestep: work.timestep, request: &work.request })?;
     }
@@ -182,7 +191,7 @@ fn networks(args: &BenchArgs, mut guest: Option<&mut Guest>, next: &dyn Fn(&'sta
 /// Where the time goes in the networks.
 fn profiles(args: &BenchArgs) -> Result<()> {
     ensure!(args.model.device == DeviceKind::Cpu, "--profile looks into the kernels for the processor; use --device cpu");
-    let mut work = Work::open(&args.model.source(), args.model.device)?;
+    let mut work = Work::open(&args.model.source(), args.model.device, args.precision())?;
     let profiles = [
         Profile::of("unet_guided", args.runs, || work.unet_guided())?,
         Profile::of("vae_decode", args.runs, || work.vae_decode())?,

@@ -4,7 +4,7 @@ use super::turns::timed;
 use crate::cli::interrupt;
 use crate::host::HostTensor;
 use crate::noise::{Stream, gaussian};
-use crate::pipeline::{DeviceKind, GenerateRequest, ModelSource, Pipeline, Start};
+use crate::pipeline::{DeviceKind, GenerateRequest, ModelSource, Pipeline, Precision, Start};
 use anyhow::Result;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -29,12 +29,13 @@ pub struct Work {
 }
 
 impl Work {
-    /// Opens a model.
+    /// Opens a model that computes its matrix products in `precision`.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn open(source: &ModelSource, device: DeviceKind) -> Result<Self> {
-        let pipeline = Pipeline::load(source, device)?;
+    pub fn open(source: &ModelSource, device: DeviceKind, precision: Precision) -> Result<Self> {
+        let mut pipeline = Pipeline::load(source, device)?;
+        pipeline.set_precision(precision);
         let card = pipeline.card();
         let [channels, height, width] = card.latent_shape;
         let latents = gaussian(0, Stream::Start, [1, channels, height, width]);
