@@ -15,6 +15,8 @@ use std::time::Duration;
 pub enum What {
     /// The autoencoder between pictures and latents
     Vae,
+    /// The decoder alone, for longer; latents stay what they are; needs vae
+    Decoder,
     /// The tokenizer, the text encoder and its picture encoder
     Clip,
     /// The denoising network; needs vae and clip
@@ -39,9 +41,7 @@ pub enum PrecisionArg {
 #[command(after_help = "Examples:\n  \
     diffuscope train all --out runs/first --budget 90m\n  \
     diffuscope train unet --out runs/first --budget 60m --resume\n\n\
-    Ctrl-C saves; the same command with --resume goes on where it stopped, on the same stream of data.\n\n\
-    With CANDLE_NUM_THREADS=1 and MIMALLOC_PURGE_DELAY=-1 in the environment training on the processor is faster, by a fifth on\n\
-    an idle machine and more on a busy one: the tensor library's own threads wait by spinning, and freed memory is kept.")]
+    Ctrl-C saves; the same command with --resume goes on where it stopped, on the same stream of data.")]
 pub struct TrainArgs {
     /// What to train
     #[arg(value_enum)]
@@ -147,6 +147,7 @@ impl Job {
         };
         Ok(match args.what {
             What::Vae => recipe::train_vae(&setup)?,
+            What::Decoder => recipe::train_decoder(&setup)?,
             What::Clip => recipe::train_clip(&setup)?,
             What::Judge => recipe::train_judge(&setup)?,
             What::Unet => recipe::train_unet(&setup)?,

@@ -31,7 +31,7 @@ pub trait ParamSource<T: Tensor> {
     fn has(&self, path: &str) -> bool;
 }
 
-/// A [`ParamSource`] seen from a dotted path, as `candle_nn::VarBuilder::pp` does it.
+/// A [`ParamSource`] seen from a dotted path, as candle's `VarBuilder::pp` does it.
 pub struct Params<'a, T: Tensor> {
     source: &'a Mutex<dyn ParamSource<T> + 'a>,
     path: String,

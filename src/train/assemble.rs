@@ -153,6 +153,19 @@ impl Folders {
         load_weights(&self.part("vae").join(DIFFUSERS_WEIGHTS), "train vae", device, |p| AutoencoderKl::new(&config, p))
     }
 
+    /// Reads the autoencoder's configuration and weights.
+    ///
+    /// # Errors
+    /// When it is not there yet or broken.
+    pub fn vae_weights(&self) -> Result<(AutoencoderKlConfig, Weights)> {
+        let config = AutoencoderKlConfig::from_json(&read(&self.part("vae").join("config.json"), "train vae")?)?;
+        let path = self.part("vae").join(DIFFUSERS_WEIGHTS);
+        let bytes = read(&path, "train vae")?;
+        let checkpoint = Checkpoint::from_bytes(path.display().to_string(), &bytes)?;
+        let list = checkpoint.names().into_iter().map(|name| Ok((name.to_owned(), checkpoint.get(name)?))).collect::<Result<_>>()?;
+        Ok((config, Weights::new(list)))
+    }
+
     /// Reads the text encoder.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub mod augment;
 pub mod bench;
 pub mod budget;
 pub mod clip;
+pub mod decoder;
 pub mod evaluate;
 pub mod judge;
 pub mod latents;

@@ -7,7 +7,7 @@ use super::runner::{self, Objective, Outcome, RunOptions, StopFlag};
 use super::scenes::training_seeds;
 use super::unet::{Frozen, UnetObjective, UnetPlan};
 use super::vars::Variable;
-use super::{Result, TrainError, clip, judge, latents, unet, vae};
+use super::{Result, TrainError, clip, decoder, judge, latents, unet, vae};
 use crate::compute::{Differentiable, Precision, Tensor};
 use crate::measure::Judge;
 use crate::model::unet::UNet2DConditionConfig;
@@ -81,6 +81,30 @@ impl<T: Differentiable> Setup<T> {
             eprintln!("{text}");
         }
     }
+
+    /// Says how well an autoencoder keeps pictures, and writes it to the record of the part `name`.
+    fn tell_fidelity(&self, name: &str, outcome: &Outcome, fidelity: &vae::Fidelity, scaling_factor: f64) -> Result<()> {
+        let vae::Fidelity { psnr, ssim, generic_psnr, generic_ssim, .. } = fidelity;
+        for (what, psnr, ssim) in [("held-out scenes", psnr, ssim), ("held-out generic pictures", generic_psnr, generic_ssim)] {
+            let (of_psnr, of_ssim) = (psnr.half_width(), ssim.half_width());
+            let count = psnr.len();
+            self.say(&format!(
+                "{name}: PSNR {:.2} +- {of_psnr:.2} dB, SSIM {:.4} +- {of_ssim:.4} on {count} {what}",
+                psnr.mean(),
+                ssim.mean()
+            ));
+        }
+        write_json(
+            &self.folders.out.join(format!("{name}.json")),
+            &json!({
+                "steps": outcome.position.step, "samples": outcome.position.samples, "seconds": outcome.position.seconds,
+                "psnr_db": psnr.mean(), "psnr_db_half_width": psnr.half_width(), "ssim": ssim.mean(), "ssim_half_width": ssim.half_width(),
+                "held_out_scenes": psnr.len(), "held_out_generic": generic_psnr.len(),
+                "generic_psnr_db": generic_psnr.mean(), "generic_psnr_db_half_width": generic_psnr.half_width(),
+                "generic_ssim": generic_ssim.mean(), "generic_ssim_half_width": generic_ssim.half_width(), "scaling_factor": scaling_factor,
+            }),
+        )
+    }
 }
 
 /// Held-out scenes that the autoencoder is measured on.
@@ -103,23 +127,30 @@ pub fn train_vae<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     let fidelity = vae::fidelity(&model, HELD_OUT_PICTURES, &setup.device)?;
     let scaling_factor = 1.0 / fidelity.latent_deviation;
     setup.folders.save_vae(&AutoencoderKlConfig { scaling_factor, ..config }, &outcome.ema)?;
-    let vae::Fidelity { psnr, ssim, generic_psnr, generic_ssim, .. } = &fidelity;
-    for (name, psnr, ssim) in [("held-out scenes", psnr, ssim), ("held-out generic pictures", generic_psnr, generic_ssim)] {
-        let (of_psnr, of_ssim) = (psnr.half_width(), ssim.half_width());
-        let count = psnr.len();
-        setup.say(&format!("vae: PSNR {:.2} +- {of_psnr:.2} dB, SSIM {:.4} +- {of_ssim:.4} on {count} {name}", psnr.mean(), ssim.mean()));
-    }
     setup.say(&format!("vae: scaling factor {scaling_factor:.4}"));
-    write_json(
-        &setup.folders.out.join("vae.json"),
-        &json!({
-            "steps": outcome.position.step, "samples": outcome.position.samples, "seconds": outcome.position.seconds,
-            "psnr_db": psnr.mean(), "psnr_db_half_width": psnr.half_width(), "ssim": ssim.mean(), "ssim_half_width": ssim.half_width(),
-            "held_out_scenes": psnr.len(), "held_out_generic": generic_psnr.len(),
-            "generic_psnr_db": generic_psnr.mean(), "generic_psnr_db_half_width": generic_psnr.half_width(),
-            "generic_ssim": generic_ssim.mean(), "generic_ssim_half_width": generic_ssim.half_width(), "scaling_factor": scaling_factor,
-        }),
-    )?;
+    setup.tell_fidelity("vae", &outcome, &fidelity, scaling_factor)?;
+    Ok(true)
+}
+
+/// Goes on training the decoder of the autoencoder that is there, with the encoder frozen, and writes the autoencoder again, its
+/// latents unchanged. False when it was stopped early.
+///
+/// # Errors
+/// When there is no autoencoder yet or training fails.
+pub fn train_decoder<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
+    let (config, weights) = setup.folders.vae_weights()?;
+    let batch = setup.batch.unwrap_or(16);
+    let (objective, variables) = decoder::DecoderObjective::<T>::new(&config, weights, setup.seed, batch, &setup.device, setup.precision)?;
+    let rate = RateSchedule { peak: 1e-3, warmup_steps: 100, decay_from: 0.4, floor: 0.02 };
+    let outcome = setup.train(&objective, variables, decoder::ADAMW, &setup.options(rate, Duration::from_secs(180)))?;
+    if !outcome.finished {
+        return Ok(false);
+    }
+    let weights = objective.whole(&outcome.ema);
+    let model = weights.build::<T, _>(&setup.device, |p| AutoencoderKl::new(&config, p))?;
+    let fidelity = vae::fidelity(&model, HELD_OUT_PICTURES, &setup.device)?;
+    setup.folders.save_vae(&config, &weights)?;
+    setup.tell_fidelity("decoder", &outcome, &fidelity, config.scaling_factor)?;
     Ok(true)
 }
 

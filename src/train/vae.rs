@@ -1,8 +1,8 @@
 //! Training of the autoencoder: reconstruction with a small pull towards unit Gaussian latents (Kingma and Welling 2013, arXiv
 //! 1312.6114).
 //!
-//! The network is convolutional, so most of the time it sees square cut-outs of half the side, four times as many a second; whole
-//! pictures come last. A quarter of what it sees is no scene at all ([`crate::world::generic_rgb`]), so that other people's pictures come
+//! The network is convolutional, so most of the time it sees square cut-outs of half the side, four times as many a second, most of
+//! them around an object; whole pictures come last. A quarter of what it sees is no scene at all ([`crate::world::generic_rgb`]), so that other people's pictures come
 //! through it too.
 
 use super::losses::{self, Reconstruction};
@@ -19,7 +19,9 @@ use crate::model::ModelError;
 use crate::model::params::Params;
 use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
 use crate::noise;
+use crate::world::Scene;
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -69,6 +71,11 @@ pub struct Fidelity {
 }
 
 impl<T: Differentiable> VaeObjective<T> {
+    /// What matrix products are computed in.
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// The training of a network of `config`, and its variables at the start.
     ///
     /// # Errors
@@ -125,7 +132,13 @@ impl<T: Differentiable> Objective for VaeObjective<T> {
         let crops: Vec<_> = (0..(count - generic).div_ceil(per_picture))
             .flat_map(|_| {
                 let index = below(&mut rng, self.pool.len());
-                (0..per_picture).map(|_| (index, below(&mut rng, SIDE - side + 1), below(&mut rng, SIDE - side + 1))).collect::<Vec<_>>()
+                let scene = self.pool.scene(index);
+                (0..per_picture)
+                    .map(|_| {
+                        let [x, y] = cut_out(&scene, side, &mut rng);
+                        (index, x, y)
+                    })
+                    .collect::<Vec<_>>()
             })
             .take(count - generic)
             .collect();
@@ -180,15 +193,32 @@ impl<T: Differentiable> Objective for VaeObjective<T> {
     }
 }
 
+/// Of so many cut-outs all but one lie around an object: that is where the detail is.
+const ONE_ANYWHERE_IN: usize = 4;
+
+/// The upper left corner of a cut-out of `side` pixels.
+fn cut_out(scene: &Scene, side: usize, rng: &mut ChaCha8Rng) -> [usize; 2] {
+    let room = SIDE - side;
+    let anywhere = [below(rng, room + 1), below(rng, room + 1)];
+    if below(rng, ONE_ANYWHERE_IN) == 0 || scene.objects.is_empty() {
+        return anywhere;
+    }
+    let center = scene.objects[below(rng, scene.objects.len())].center();
+    center.map(|at| {
+        let shift = below(rng, side / 2 + 1) as f64 - side as f64 / 4.0;
+        (f64::from(at) * SIDE as f64 - side as f64 / 2.0 + shift).round().clamp(0.0, room as f64) as usize
+    })
+}
+
 /// The Gaussian of the latents.
-struct Moments {
-    mean: HostTensor,
-    logvar: HostTensor,
+pub(super) struct Moments {
+    pub mean: HostTensor,
+    pub logvar: HostTensor,
 }
 
 impl Moments {
     /// `mean + exp(logvar / 2) noise` (Kingma and Welling 2013, arXiv 1312.6114, section 2.4).
-    fn sample(&self, noise: &HostTensor) -> HostTensor {
+    pub fn sample(&self, noise: &HostTensor) -> HostTensor {
         let spread = self.logvar.zip(noise, |logvar, noise| (0.5 * logvar).exp() * noise);
         self.mean.zip(&spread, |mean, spread| mean + spread)
     }

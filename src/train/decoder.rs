@@ -1,0 +1,153 @@
+//! More training for the decoder alone, with the encoder frozen: pictures get crisper while every latent stays what it is, so a
+//! denoiser trained on the latents goes on to fit.
+
+use super::losses::{self, Reconstruction};
+use super::optimizer::AdamWConfig;
+use super::record::Part;
+use super::runner::{Objective, Share};
+use super::vae::{Moments, VaeBatch, VaeObjective};
+use super::vars::{Leaves, Variable, Weights};
+use super::Result;
+use crate::compute::{Differentiable, Precision, Tensor, with_precision};
+use crate::model::ModelError;
+use crate::model::params::{Init, ParamSource, Params};
+use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
+use std::sync::Mutex;
+
+/// AdamW as the decoder is trained.
+pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, clip: 1.0, ema: 0.999 };
+
+/// Whether a weight of the autoencoder belongs to its decoder.
+fn of_decoder(path: &str) -> bool {
+    path.starts_with("decoder.") || path.starts_with("post_quant_conv.")
+}
+
+/// The decoder in training.
+pub struct DecoderObjective<T: Tensor> {
+    data: VaeObjective<T>,
+    frozen: Weights,
+}
+
+impl<T: Differentiable> DecoderObjective<T> {
+    /// The training of the decoder of an autoencoder with these `weights`, and its variables.
+    ///
+    /// # Errors
+    /// When the weights do not fit the configuration.
+    pub fn new(
+        config: &AutoencoderKlConfig,
+        weights: Weights,
+        seed: u64,
+        batch: usize,
+        device: &T::Device,
+        precision: Precision,
+    ) -> Result<(Self, Vec<Variable>)> {
+        let (data, _) = VaeObjective::<T>::new(config, seed ^ 0x6465_636f, batch, device, precision)?;
+        let (own, frozen): (Vec<_>, Vec<_>) = weights.list.into_iter().partition(|(path, _)| of_decoder(path));
+        let variables = own.into_iter().map(|(path, values)| Variable { path, values }).collect();
+        Ok((Self { data, frozen: Weights::new(frozen) }, variables))
+    }
+
+    /// The whole autoencoder's weights, with those of the decoder in training.
+    pub fn whole(&self, decoder: &Weights) -> Weights {
+        Weights::new(self.frozen.list.iter().chain(&decoder.list).cloned().collect())
+    }
+}
+
+/// Variables for the decoder, frozen weights for the rest.
+struct Both<'a, 'p, T: Tensor> {
+    variables: &'a Params<'p, T>,
+    frozen: &'a Weights,
+    device: &'a T::Device,
+}
+
+impl<T: Tensor> ParamSource<T> for Both<'_, '_, T> {
+    fn param(&mut self, path: &str, shape: &[usize], init: Init) -> std::result::Result<T, ModelError> {
+        match self.frozen.get(path) {
+            Some(values) if values.shape() == shape => Ok(T::from_host(values, self.device)?),
+            Some(values) => Err(ModelError::Internal(format!("the weight {path} has the shape {:?}, expected {shape:?}", values.shape()))),
+            None => self.variables.get(path, shape, init),
+        }
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.frozen.get(path).is_some() || self.variables.has(path)
+    }
+}
+
+impl<T: Differentiable> Objective for DecoderObjective<T> {
+    type Tensor = T;
+    type Model = AutoencoderKl<T>;
+    type Batch = VaeBatch;
+
+    fn device(&self) -> &T::Device {
+        self.data.device()
+    }
+
+    fn build(&self, p: &Params<'_, T>) -> std::result::Result<AutoencoderKl<T>, ModelError> {
+        let both = Mutex::new(Both { variables: p, frozen: &self.frozen, device: self.device() });
+        self.data.build(&Params::root(&both))
+    }
+
+    fn name(&self) -> &'static str {
+        "decoder"
+    }
+
+    fn fingerprint(&self) -> String {
+        format!("decoder of {}", self.data.fingerprint())
+    }
+
+    fn parts(&self) -> Vec<&'static str> {
+        vec!["loss", "l1", "mse", "edges", "psnr"]
+    }
+
+    fn phase(&self, fraction: f64) -> usize {
+        self.data.phase(fraction)
+    }
+
+    fn batch(&self, step: u64, phase: usize) -> Result<Vec<VaeBatch>> {
+        self.data.batch(step, phase)
+    }
+
+    fn share(&self, leaves: &Leaves<T>, model: &AutoencoderKl<T>, part: VaeBatch) -> Result<Share> {
+        with_precision(self.data.precision(), || {
+            let VaeBatch { pictures, noise } = part;
+            let samples = pictures.shape()[0] as u64;
+            let (mean, logvar) = model.encode(&T::from_host(&pictures, self.device())?)?;
+            let latents = Moments { mean: mean.to_host()?, logvar: logvar.to_host()? }.sample(&noise);
+            let output = model.decode(&T::from_host(&latents, self.device())?)?;
+            let Reconstruction { l1, mse, edges, total, gradient } = losses::reconstruction(&output.to_host()?, &pictures);
+            // Pixels are in -1..1 here, so their peak is 2.
+            let psnr = -10.0 * (mse / 4.0).max(1e-12).log10();
+            let parts = [total, l1, mse, edges, psnr].map(Part::one).to_vec();
+            Share::of(leaves, &[(&output, &gradient)], parts, samples)
+        })
+    }
+
+    fn sheet(&self, ema: &Weights) -> Result<Option<image::RgbImage>> {
+        self.data.sheet(&self.whole(ema))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::cpu::CpuTensor;
+    use crate::train::runner;
+    use crate::train::vars::start;
+
+    /// Every variable of the decoder gets a gradient, and the encoder is none of them.
+    #[test]
+    fn the_decoder_is_trained_and_nothing_else() {
+        let config = AutoencoderKlConfig { block_out_channels: vec![8, 8], norm_num_groups: 4, ..AutoencoderKlConfig::littleworld() };
+        let (_, all) = start::<CpuTensor, _>(3, &(), |p| AutoencoderKl::new(&config, p)).unwrap();
+        let weights = Weights::new(all.iter().map(|v| (v.path.clone(), v.values.clone())).collect());
+        let (objective, variables) = DecoderObjective::<CpuTensor>::new(&config, weights, 0, 4, &(), Precision::F32).unwrap();
+        assert!(!variables.is_empty() && variables.iter().all(|v| of_decoder(&v.path)));
+        assert_eq!(objective.frozen.list.len() + variables.len(), all.len());
+        let optimizer = crate::train::optimizer::AdamW::new(variables, ADAMW);
+        let shares = runner::evaluate(&objective, &optimizer, objective.batch(0, 0).unwrap()).unwrap();
+        assert!(shares.iter().all(|share| share.gradients.iter().all(Option::is_some)));
+        let sheet_weights = objective.whole(&optimizer.ema());
+        assert_eq!(sheet_weights.list.len(), all.len());
+    }
+}
