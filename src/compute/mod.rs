@@ -1,7 +1,7 @@
 //! Tensors and the layer-sized operations that models are written in; knows nothing of diffusion.
 //!
-//! A model is written once over [`Tensor`] and runs on every implementer: `candle` (CPU and CUDA, differentiable) and
-//! [`meta`] (shapes only, for parameter and operation counts). The trait stays narrow: an operation is the size of a layer,
+//! A model is written once over [`Tensor`] and runs on every implementer: [`cpu`] (our own kernels, differentiable), [`mod@candle`]
+//! (CUDA, differentiable; also the second opinion in tests) and [`meta`] (shapes only, for parameter and operation counts). The trait stays narrow: an operation is the size of a layer,
 //! so that an implementer can fuse what belongs together.
 
 pub mod candle;
@@ -86,7 +86,7 @@ pub enum Activation {
     QuickGelu,
 }
 
-/// Geometry of a convolution. The same padding applies to both axes.
+/// Geometry of a convolution. The same padding applies to both axes; it is smaller than the kernel, and the stride is not 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2d {
     /// Distance between the windows, in pixels.
@@ -105,7 +105,7 @@ impl Conv2d {
 
     /// Output extent along an axis of `extent` under a kernel of `kernel`; `None` when the kernel does not fit.
     pub fn output_extent(self, extent: usize, kernel: usize) -> Option<usize> {
-        (extent + self.pad_before + self.pad_after).checked_sub(kernel).map(|span| span / self.stride + 1)
+        (extent + self.pad_before + self.pad_after).checked_sub(kernel)?.checked_div(self.stride).map(|steps| steps + 1)
     }
 }
 

@@ -8,7 +8,7 @@ pub enum Precision {
     /// f32 throughout.
     #[default]
     F32,
-    /// f32 products from bf16 halves (three of the four, sums in f32), to about 1e-5 of the result, where the processor has
+    /// f32 products from bf16 halves (three of the four, sums in f32), to about 2^-17 of each product, where the processor has
     /// units for it; f32 elsewhere. For inference; gradients are computed in f32.
     Split,
     /// Operands rounded to bf16, sums in f32, where the processor has units for it; f32 elsewhere. For training.

@@ -37,7 +37,7 @@ pub struct AutoencoderKlConfig {
 }
 
 impl AutoencoderKlConfig {
-    /// The autoencoder that this project trains: 128x128 pictures to 16x16x4 latents.
+    /// The autoencoder that this project trains: 128x128 pictures to 16x16x8 latents.
     pub fn littleworld() -> Self {
         Self {
             sample_size: 128,

@@ -211,7 +211,7 @@ impl Pipeline {
         finite(picture, "the autoencoder")
     }
 
-    /// The model's answers to the negative and the positive prompt, as noise, by one evaluation of batch 2.
+    /// The model's answers to the negative and the positive prompt, as noise, by two evaluations at once.
     ///
     /// # Shapes
     /// `x: [1, C, h, w]`, `negative, positive: [1, L, D]` of [`Self::encode_text`].
@@ -244,6 +244,13 @@ impl Pipeline {
         keys: &[TapKey],
     ) -> Result<BTreeMap<TapKey, HostTensor>, PipelineError> {
         self.check_latents(x)?;
+        if negative.shape() != positive.shape() {
+            return Err(PipelineError::Shape {
+                what: "a text embedding",
+                got: negative.shape().to_vec(),
+                expected: format!("{:?}, as the other prompt's", positive.shape()),
+            });
+        }
         self.engine.inspect(x, timestep, &[negative, positive], keys)
     }
 

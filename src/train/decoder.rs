@@ -1,13 +1,13 @@
 //! More training for the decoder alone, with the encoder frozen: pictures get crisper while every latent stays what it is, so a
 //! denoiser trained on the latents goes on to fit.
 
+use super::Result;
 use super::losses::{self, Reconstruction};
 use super::optimizer::AdamWConfig;
 use super::record::Part;
 use super::runner::{Objective, Share};
 use super::vae::{Moments, VaeBatch, VaeObjective};
 use super::vars::{Leaves, Variable, Weights};
-use super::Result;
 use crate::compute::{Differentiable, Precision, Tensor, with_precision};
 use crate::model::ModelError;
 use crate::model::params::{Init, ParamSource, Params};

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-/// Values that a thread keeps for later, at most (512 MB).
-const KEPT: usize = 1 << 27;
+/// Values that all threads keep for later, at most (1 GB).
+const KEPT: usize = 1 << 28;
 /// Sizes are rounded up to a multiple of this.
 const GRAIN: usize = 1024;
 
@@ -66,7 +66,12 @@ impl Drop for Buffer {
         // A thread that is ending has no pool any more; its blocks are freed.
         let _ = POOL.try_with(|pool| {
             let pool = &mut *pool.borrow_mut();
-            if pool.kept + block.len() <= KEPT {
+            let limit = KEPT / rayon::current_num_threads().max(1);
+            if pool.kept + block.len() > limit {
+                // What is kept is of sizes that are not asked for any more.
+                *pool = Pool::default();
+            }
+            if block.len() <= limit {
                 pool.kept += block.len();
                 pool.free.entry(block.len()).or_default().push(block);
             }

@@ -19,6 +19,9 @@ use std::ops::Range;
 /// Output rows of a band, at least, when a picture is divided.
 const BAND: usize = 8;
 
+/// Values of the input of a band, at most, where a picture has more.
+const BAND_VALUES: usize = 1 << 18;
+
 /// A weight and its forms.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Weight<'a> {
@@ -84,6 +87,16 @@ fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
     result
 }
 
+/// Makes the form of a weight that [`band`] will ask for, so that its threads do not wait for one of them.
+pub(crate) fn prepare(weight: Weight<'_>, way: Way, mode: Mode) {
+    let Weight { values, prepared, extents } = weight;
+    match mode {
+        Mode::Float => _ = prepared.floats(values, extents, way),
+        Mode::Rounded => _ = prepared.rounded(values, extents, way),
+        Mode::Split => _ = (prepared.rounded(values, extents, way), prepared.rest(values, extents)),
+    }
+}
+
 /// The output rows `rows` of one picture: `out: [rows, columns, outputs]`.
 #[allow(clippy::too_many_arguments)] // what a fused layer is made of
 pub(crate) fn band(
@@ -97,6 +110,7 @@ pub(crate) fn band(
     rows: Range<usize>,
     out: &mut [f32],
 ) {
+    debug_assert!(mode != Mode::Split || way == Way::Forward, "gradients are not split");
     with_scratch(|scratch| {
         let Scratch { lines, floats, rounded, added: sum, map, .. } = scratch;
         let (outputs, columns) = (window.outputs, window.out_width());
@@ -268,14 +282,13 @@ pub(crate) fn forward<'a>(
     if out.is_empty() {
         return;
     }
-    // Prepared here, so that no thread waits for another.
-    match mode {
-        Mode::Float => _ = weight.prepared.floats(weight.values, weight.extents, Way::Forward),
-        Mode::Split => _ = weight.prepared.rest(weight.values, weight.extents),
-        Mode::Rounded => {}
-    }
     let (columns, height) = (window.out_width(), window.out_height());
-    let bands = ranges(height, batch, BAND);
+    // Bands that stay in the cache with their border, and one for each thread at least.
+    let fit = (BAND_VALUES / (window.padded_width() * window.channels * window.stride).max(1)).max(BAND);
+    let bands: Vec<Range<usize>> = ranges(height, batch, BAND)
+        .into_iter()
+        .flat_map(|rows| rows.clone().step_by(fit).map(move |start| start..(start + fit).min(rows.end)))
+        .collect();
     let mut tasks = Vec::with_capacity(batch * bands.len());
     for (b, mut rest) in out.chunks_exact_mut(window.out_len()).enumerate() {
         for rows in &bands {
@@ -433,6 +446,9 @@ pub(crate) fn add_places(grad: &[f32], sums: &mut [f32]) {
 pub(crate) fn fold(window: &Window, large: &[f32], small: &mut [f32]) {
     let (width, channels) = (window.width, window.channels);
     let row = 2 * width * channels;
+    if row == 0 {
+        return;
+    }
     vectorized(
         #[inline(always)]
         || {

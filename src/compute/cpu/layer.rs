@@ -5,7 +5,7 @@ use super::conv::{self, Added, Mode, Weight, WeightSum};
 use super::norm::{GroupShape, Moments};
 use super::parallel::{each, parts, ranges};
 use super::tape::Gradient;
-use super::weights::Extents;
+use super::weights::{Extents, Way};
 use super::window::{Enlarge, Entry, Window};
 use super::{CpuTensor, profile};
 use crate::compute::Activation;
@@ -49,7 +49,8 @@ impl Layer {
         match (self.window.kernel, self.window.height) {
             (1, 1) => "linear",
             (1, _) => "convolution 1x1",
-            _ => "convolution 3x3",
+            (3, _) => "convolution 3x3",
+            _ => "convolution",
         }
     }
 
@@ -84,6 +85,7 @@ impl Layer {
     pub fn run(self, shape: Vec<usize>, last: bool) -> CpuTensor {
         let normalised = self.normalised();
         let out = profile::span(self.kind(), || {
+            conv::prepare(self.weight(), Way::Forward, self.mode);
             let mut out = Buffer::any(self.batch * self.window.out_len());
             let added = |b: usize| Added {
                 bias: self.bias.as_ref().map(CpuTensor::values),
@@ -105,7 +107,8 @@ impl Layer {
     }
 
     fn is_linear(&self) -> bool {
-        self.window.height == 1 && self.window.kernel == 1 && self.norm.is_none()
+        let w = &self.window;
+        self.batch == 1 && self.norm.is_none() && self.channels.is_none() && *w == Window::linear(w.width, w.channels, w.outputs)
     }
 
     /// Ranges of rows of a linear layer, few enough that each thread has some.
@@ -132,7 +135,7 @@ impl Layer {
             let x = &self.x.values()[rows.start * inputs..rows.end * inputs];
             let residual = self.residual.as_ref().map(|residual| &residual.values()[rows.start * outputs..rows.end * outputs]);
             let added = Added { bias: self.bias.as_ref().map(CpuTensor::values), channels: None, residual };
-            conv::band(&part, x, None, self.weight(), super::weights::Way::Forward, added, self.mode, 0..1, out);
+            conv::band(&part, x, None, self.weight(), Way::Forward, added, self.mode, 0..1, out);
         });
     }
 
@@ -150,6 +153,9 @@ impl Layer {
         let linear = self.is_linear();
         let pieces: Vec<Range<usize>> = if linear { self.row_ranges() } else { (0..self.batch).map(|b| b..b + 1).collect() };
         let (size_in, size_out) = if linear { (window.channels, window.outputs) } else { (window.in_len(), window.out_len()) };
+        if by_input {
+            conv::prepare(self.weight(), Way::Back, mode);
+        }
         let mut dx = Buffer::any(if by_input { self.x.values().len() } else { 0 });
         let mut dch = Buffer::any(if by_channels { self.batch * window.outputs } else { 0 });
         let mut tasks = Vec::new();

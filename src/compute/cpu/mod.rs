@@ -113,15 +113,28 @@ impl CpuTensor {
         <[usize; 4]>::try_from(&self.0.shape[..]).unwrap_or_else(|_| unreachable!("pictures have four axes"))
     }
 
+    /// An error for a tensor without values.
+    fn filled(&self, operation: &'static str) -> Result<()> {
+        if self.values().is_empty() { shape_error(operation, format!("the input {:?} has no values", self.0.shape)) } else { Ok(()) }
+    }
+
     fn layer(&self, c: &Convolution<'_, Self>) -> Result<Layer> {
         let [batch, channels, height, width] = dims("convolution", &self.0.shape)?;
         let [outputs, expected, kernel, other] = dims("convolution", &c.weight.0.shape)?;
         let g = c.geometry;
+        if g.pad_before.max(g.pad_after) >= kernel.max(1) {
+            return shape_error("convolution", format!("a padding of {} for a kernel of {kernel}", g.pad_before.max(g.pad_after)));
+        }
         let extent = |side: usize| g.output_extent(if c.repeat { 2 * side } else { side }, kernel);
         let (Some(rows), Some(columns)) = (extent(height), extent(width)) else {
             return shape_error("convolution", format!("the kernel {:?} is larger than the input {:?}", c.weight.0.shape, self.0.shape));
         };
-        if expected != channels || kernel != other || c.bias.is_some_and(|bias| bias.0.shape != [outputs]) || self.values().is_empty() {
+        if expected != channels
+            || kernel != other
+            || c.weight.values().is_empty()
+            || c.bias.is_some_and(|bias| bias.0.shape != [outputs])
+            || self.values().is_empty()
+        {
             return shape_error("convolution", format!("the weight {:?} does not fit the input {:?}", c.weight.0.shape, self.0.shape));
         }
         if c.channels.is_some_and(|added| added.0.shape != [batch, outputs])
@@ -173,7 +186,11 @@ impl CpuTensor {
 
     fn affine(&self, weight: &Self, bias: Option<&Self>, residual: Option<&Self>) -> Result<Self> {
         let [outputs, inputs] = dims("linear", &weight.0.shape)?;
-        if self.0.shape.last() != Some(&inputs) || bias.is_some_and(|bias| bias.0.shape != [outputs]) || self.values().is_empty() {
+        if self.0.shape.last() != Some(&inputs)
+            || weight.values().is_empty()
+            || bias.is_some_and(|bias| bias.0.shape != [outputs])
+            || self.values().is_empty()
+        {
             return shape_error("linear", format!("the weight {:?} does not fit the input {:?}", weight.0.shape, self.0.shape));
         }
         let x = order::dense(self);
@@ -244,6 +261,7 @@ impl Tensor for CpuTensor {
 
     fn group_norm(&self, weight: &Self, bias: &Self, groups: usize, eps: f64, activation: Activation) -> Result<Self> {
         let norm = self.norm(weight, bias, groups, eps, activation)?;
+        self.filled("group_norm")?;
         let x = order::channels_last(self);
         let size = x.values().len() / self.0.shape[0].max(1);
         let mut y = Buffer::any(x.values().len());
@@ -283,13 +301,19 @@ impl Tensor for CpuTensor {
         if self.0.shape.last() != weight.0.shape.first() || weight.0.shape.len() != 1 || weight.0.shape != bias.0.shape {
             return shape_error("layer_norm", format!("the weight {:?} does not fit the input {:?}", weight.0.shape, self.0.shape));
         }
+        self.filled("layer_norm")?;
         Ok(pointwise::layer_norm(&order::dense(self), weight, bias, eps as f32))
     }
 
     fn attention(q: &Self, k: &Self, v: &Self, heads: usize, mask: Mask, keep_weights: bool) -> Result<(Self, Option<Self>)> {
         let [batch, queries, channels] = dims("attention", &q.0.shape)?;
         let [_, keys, _] = dims("attention", &k.0.shape)?;
-        if k.0.shape != [batch, keys, channels] || v.0.shape != k.0.shape || heads == 0 || channels % heads != 0 || keys == 0 {
+        if k.0.shape != [batch, keys, channels]
+            || v.0.shape != k.0.shape
+            || heads == 0
+            || channels % heads != 0
+            || [batch, queries, keys, channels].contains(&0)
+        {
             let detail = format!("queries {:?}, keys {:?}, values {:?}, {heads} heads", q.0.shape, k.0.shape, v.0.shape);
             return shape_error("attention", detail);
         }
@@ -341,6 +365,7 @@ impl Tensor for CpuTensor {
         if other.0.shape != [b, c] {
             return shape_error("add_channels", format!("{:?} to {:?}", other.0.shape, self.0.shape));
         }
+        self.filled("add_channels")?;
         Ok(pointwise::add_channels(&order::channels_last(self), other))
     }
 
@@ -362,7 +387,7 @@ impl Tensor for CpuTensor {
     }
 
     fn narrow(&self, axis: usize, start: usize, len: usize) -> Result<Self> {
-        if self.0.shape.get(axis).is_none_or(|&extent| start + len > extent) {
+        if self.0.shape.get(axis).is_none_or(|&extent| start.checked_add(len).is_none_or(|end| end > extent)) {
             return shape_error("narrow", format!("{len} from {start} along axis {axis} of {:?}", self.0.shape));
         }
         Ok(order::narrow(self, axis, start, len))
@@ -386,6 +411,7 @@ impl Tensor for CpuTensor {
 
     fn upsample_nearest2x(&self) -> Result<Self> {
         let [_, _, _, _] = dims("upsample_nearest2x", &self.0.shape)?;
+        self.filled("upsample_nearest2x")?;
         Ok(order::upsample(&order::channels_last(self)))
     }
 
@@ -402,6 +428,7 @@ impl Tensor for CpuTensor {
 
     fn mean_pool(&self) -> Result<Self> {
         let [_, _, _, _] = dims("mean_pool", &self.0.shape)?;
+        self.filled("mean_pool")?;
         Ok(pointwise::mean_pool(&order::channels_last(self)))
     }
 }

@@ -1,5 +1,6 @@
 //! Who works on what: tasks shared out among the threads, or one after the other where every thread has work of its own.
 
+use crate::compute::{Precision, with_precision};
 use rayon::prelude::*;
 use std::cell::Cell;
 
@@ -16,7 +17,7 @@ pub(crate) fn width() -> usize {
     }
 }
 
-/// Runs `f`, whose operations use no more than `width` threads.
+/// Runs `f`, whose operations are divided for `width` threads; with 1 they stay on this one.
 pub(crate) fn with_width<R>(width: usize, f: impl FnOnce() -> R) -> R {
     struct Restore(usize);
     impl Drop for Restore {
@@ -43,7 +44,8 @@ pub(crate) fn parts<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Syn
     if width() == 1 || tasks.len() == 1 {
         return tasks.into_iter().map(work).collect();
     }
-    tasks.into_par_iter().with_max_len(1).map(|task| with_width(each, || work(task))).collect()
+    let precision = Precision::current();
+    tasks.into_par_iter().with_max_len(1).map(|task| with_precision(precision, || with_width(each, || work(task)))).collect()
 }
 
 /// Divides `0..total` into ranges, as many as keep all threads busy when there are `among` of these totals, each a multiple of

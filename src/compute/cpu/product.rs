@@ -49,9 +49,10 @@ impl Product<'_> {
     /// When it would read outside of its operands.
     #[inline]
     pub fn run(&self, sink: impl FnMut(usize, usize, &[f32])) {
-        if self.rows == 0 || self.cols == 0 || self.runs == 0 || self.len == 0 {
+        if self.rows == 0 || self.cols == 0 {
             return;
         }
+        assert!(self.runs > 0 && self.len > 0, "an empty product");
         let last_a = (self.rows - 1) * self.a_row + (self.runs - 1) * self.a_run + (self.len - 1) * self.a_step;
         let panels = self.cols.div_ceil(PANEL);
         let last_b = (panels - 1) * self.b_panel + (self.runs - 1) * self.b_run + (self.len - 1) * self.b_step + PANEL - 1;
@@ -149,7 +150,7 @@ unsafe fn block<S: Simd, F: FnMut(usize, usize, &[f32]), const M: usize, const N
                 for (m, sums) in sums.iter_mut().enumerate() {
                     let value = simd.splat_f32s(*left.add(m * p.a_row));
                     for (sum, &vector) in sums.iter_mut().zip(&vectors) {
-                        *sum = simd.mul_add_f32s(value, vector, *sum);
+                        *sum = simd.mul_add_e_f32s(value, vector, *sum);
                     }
                 }
                 left = left.wrapping_add(p.a_step);
@@ -167,24 +168,24 @@ unsafe fn block<S: Simd, F: FnMut(usize, usize, &[f32]), const M: usize, const N
     }
 }
 
-/// Packs a right operand `[k, cols]`, element `(i, n)` being `value(i, n)`, into panels of [`PANEL`] columns, zeros behind the
-/// last one: `[panel][k][PANEL]`.
-pub(crate) fn pack(k: usize, cols: usize, value: impl Fn(usize, usize) -> f32) -> Vec<f32> {
-    let mut packed = vec![0.0; cols.div_ceil(PANEL) * k * PANEL];
-    for (panel, block) in packed.chunks_exact_mut((k * PANEL).max(1)).enumerate() {
-        let cols = (cols - panel * PANEL).min(PANEL);
-        for (i, row) in block.chunks_exact_mut(PANEL).enumerate() {
-            for (n, packed) in row.iter_mut().take(cols).enumerate() {
-                *packed = value(i, panel * PANEL + n);
-            }
-        }
-    }
-    packed
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Packs a right operand `[k, cols]`, element `(i, n)` being `value(i, n)`, into panels of [`PANEL`] columns, zeros behind the
+    /// last one: `[panel][k][PANEL]`.
+    fn pack(k: usize, cols: usize, value: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+        let mut packed = vec![0.0; cols.div_ceil(PANEL) * k * PANEL];
+        for (panel, block) in packed.chunks_exact_mut((k * PANEL).max(1)).enumerate() {
+            let cols = (cols - panel * PANEL).min(PANEL);
+            for (i, row) in block.chunks_exact_mut(PANEL).enumerate() {
+                for (n, packed) in row.iter_mut().take(cols).enumerate() {
+                    *packed = value(i, panel * PANEL + n);
+                }
+            }
+        }
+        packed
+    }
 
     #[test]
     fn products_match_the_definition_at_every_remainder() {

@@ -68,6 +68,7 @@ fn convolutions(precision: Precision, tolerance: f64) {
         (1, 17, 40, 7, 13, 3, Conv2d::SAME_3X3),
         (1, 8, 64, 32, 16, 3, Conv2d::SAME_3X3),
         (4, 128, 8, 16, 16, 3, Conv2d::SAME_3X3),
+        (3, 24, 40, 1, 20, 1, Conv2d::POINTWISE),
         (2, 40, 20, 16, 8, 1, Conv2d::POINTWISE),
     ] {
         let inputs = [random(1, &[b, c, h, w]), random(2, &[o, c, k, k]), random(3, &[o])];
@@ -113,6 +114,7 @@ fn a_convolution_with_all_around_it_is_its_parts() {
             (3, 64, 32, 8, 8, 3, Conv2d::SAME_3X3, false, Activation::Silu),
             (1, 16, 16, 6, 10, 3, Conv2d::SAME_3X3, true, Activation::Gelu),
             (2, 12, 64, 8, 8, 1, Conv2d::POINTWISE, false, Activation::Identity),
+            (2, 12, 20, 1, 8, 1, Conv2d::POINTWISE, true, Activation::Identity),
             // A square: candle's own gradient of a strided convolution takes the height's remainder for the width.
             (1, 32, 33, 9, 9, 3, HALF, false, Activation::QuickGelu),
         ] {
@@ -135,6 +137,16 @@ fn a_convolution_with_all_around_it_is_its_parts() {
             );
         }
     }
+}
+
+/// A picture of one row is no linear layer when something is added to its channels.
+#[test]
+fn channels_are_added_to_pictures_of_one_row() {
+    let inputs = [random(1, &[2, 6, 1, 9]), random(2, &[5, 6, 1, 1]), random(3, &[5]), random(4, &[2, 5])];
+    both!("one row", &inputs, 1e-5, |v| {
+        let plain = Convolution::plain(&v[1], Some(&v[2]), Conv2d::POINTWISE);
+        v[0].convolution(&Convolution { channels: Some(&v[3]), ..plain }).unwrap()
+    });
 }
 
 #[test]
@@ -238,6 +250,13 @@ fn misfits_are_errors() {
     assert!(x.conv2d(&t(&[3, 5, 3, 3]), None, Conv2d::SAME_3X3).is_err());
     assert!(t(&[1, 4, 1, 1]).conv2d(&t(&[3, 4, 3, 3]), None, Conv2d::POINTWISE).is_err());
     assert!(x.linear(&t(&[3, 4]), None).is_err());
+    assert!(t(&[2, 4]).linear(&t(&[0, 4]), None).is_err());
+    assert!(x.conv2d(&t(&[3, 4, 0, 0]), None, Conv2d::POINTWISE).is_err());
+    assert!(x.conv2d(&t(&[3, 4, 1, 1]), None, Conv2d::SAME_3X3).is_err());
+    assert!(x.conv2d(&t(&[3, 4, 3, 3]), None, Conv2d { stride: 0, ..Conv2d::SAME_3X3 }).is_err());
+    assert!(t(&[1, 4, 0, 8]).group_norm(&t(&[4]), &t(&[4]), 2, 1e-5, Activation::Silu).is_err());
+    assert!(CpuTensor::attention(&t(&[1, 0, 8]), &t(&[1, 3, 8]), &t(&[1, 3, 8]), 2, Mask::None, true).is_err());
+    assert!(x.narrow(1, 2, usize::MAX).is_err());
     assert!(x.group_norm(&t(&[4]), &t(&[4]), 3, 1e-5, Activation::Silu).is_err());
     assert!(x.reshape(&[3, 3]).is_err());
     assert!(x.permute(&[0, 1, 1, 2]).is_err());
@@ -255,7 +274,7 @@ fn what_does_not_depend_has_no_gradient() {
     assert!(a.detached().scale(2.0).unwrap().node().is_none());
 }
 
-/// The parts of a batch give what the batch gives, to the bit: no result depends on how work is shared out.
+/// No result depends on how work is shared out, to the bit. (Gradients do in their last bits: their sums are grouped by thread.)
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let inputs = [random(1, &[4, 16, 16, 16]), random(2, &[32, 16, 3, 3]), random(3, &[32])];

@@ -59,12 +59,17 @@ mod unit {
     /// Loads the tile configuration for the duration of `f` on this thread.
     pub fn with_tiles<R>(f: impl FnOnce() -> R) -> R {
         assert!(available(), "matrix tiles on a processor without them");
+        struct Release;
+        impl Drop for Release {
+            fn drop(&mut self) {
+                // SAFETY: releases what was configured below.
+                unsafe { asm!("tilerelease", options(nostack, nomem)) };
+            }
+        }
         // SAFETY: the processor has tiles (asserted) and the configuration is a valid 64-byte palette-1 description.
         unsafe { asm!("ldtilecfg [{}]", in(reg) CONFIG.0.as_ptr(), options(nostack, readonly)) };
-        let result = f();
-        // SAFETY: releases what was configured above.
-        unsafe { asm!("tilerelease", options(nostack, nomem)) };
-        result
+        let _release = Release;
+        f()
     }
 
     /// `c = a b`, or `c += a b` when `accumulate`, for a [32, 32] block: `runs` runs of `tiles` tiles along the contracted axis.
@@ -246,11 +251,11 @@ fn wide_transpose(rows: &[[u32; 16]; 16]) -> [[u32; 16]; 16] {
     columns
 }
 
-/// Rounds to nearest even, as bits in the lower half.
+/// Rounds to nearest even, as bits in the lower half. What is no number stays none.
 #[inline(always)]
 pub(crate) fn bf16(x: f32) -> u32 {
     let bits = x.to_bits();
-    (bits + 0x7fff + (bits >> 16 & 1)) >> 16
+    if x.is_nan() { bits >> 16 | 0x40 } else { (bits + 0x7fff + (bits >> 16 & 1)) >> 16 }
 }
 
 /// What is left of `x` after [`bf16`].
@@ -349,6 +354,7 @@ pub(crate) fn multiply(
     stride: usize,
     accumulate: bool,
 ) {
+    assert!(right.runs > 0 && right.tiles > 0, "an empty product");
     let reach = 15 * left.row + (right.runs - 1) * left.run + right.tiles * DEPTH;
     assert!(starts[0].max(starts[1]) + reach <= left.values.len(), "a block outside of its left operand");
     assert!(block.len() >= (BLOCK - 1) * stride + BLOCK, "a block outside of its result");
@@ -385,6 +391,14 @@ mod tests {
             let low = f32::from_bits(bf16(rest(x)) << 16);
             assert!((x - high - low).abs() <= x.abs() * 2f32.powi(-16), "{x}");
         }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        for bits in [0x7fc0_0000_u32, 0xffff_ffff, 0x7f80_0001, 0xff80_0001] {
+            assert!(f32::from_bits(bf16(f32::from_bits(bits)) << 16).is_nan(), "{bits:x}");
+        }
+        assert_eq!(bf16(f32::INFINITY), 0x7f80);
     }
 
     #[test]

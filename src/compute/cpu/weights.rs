@@ -1,7 +1,8 @@
 //! Weights as the inner loops want them, each form made once for a weight.
 
-use super::product::{PANEL, pack};
-use super::tiles::{Right, pair, rest};
+use super::product::PANEL;
+use super::tiles::{self, Right, pair, rest};
+use super::vectorized;
 use std::sync::OnceLock;
 
 /// Which way a weight is used.
@@ -44,13 +45,8 @@ impl Prepared {
     pub fn floats(&self, weight: &[f32], e: Extents, way: Way) -> &[f32] {
         self.floats[way as usize].get_or_init(|| {
             let (inner, cols) = e.ends(way);
-            let (taps, kernel) = (e.kernel * e.kernel, e.kernel);
-            let mut packed = pack(0, 0, |_, _| 0.0);
-            packed.resize(cols.div_ceil(PANEL) * taps * inner * PANEL, 0.0);
-            gathered(weight, e, way, PANEL, |panel, rows| {
-                packed[panel * taps * inner * PANEL..][..taps * inner * PANEL].copy_from_slice(rows);
-            });
-            debug_assert!(kernel > 0);
+            let mut packed = Vec::with_capacity(cols.div_ceil(PANEL) * PANEL * e.kernel * e.kernel * inner);
+            gathered(weight, e, way, PANEL, |_, rows| packed.extend_from_slice(rows));
             packed
         })
     }
@@ -77,23 +73,19 @@ fn gathered(weight: &[f32], e: Extents, way: Way, width: usize, mut take: impl F
         if count < width {
             rows.fill(0.0);
         }
-        for n in 0..count {
-            let column = group * width + n;
+        for first in (0..count).step_by(16) {
+            let column = group * width + first;
+            let some = (count - first).min(16);
+            let mut put = |row: usize, values: &[f32; 16]| rows[row * width + first..][..some].copy_from_slice(&values[..some]);
             match way {
                 Way::Forward => {
-                    let filter = &weight[column * channels * taps..][..channels * taps];
-                    for (c, taps_of) in filter.chunks_exact(taps).enumerate() {
-                        for (t, &v) in taps_of.iter().enumerate() {
-                            rows[(t * inner + c) * width + n] = v;
-                        }
-                    }
+                    let filter = channels * taps;
+                    turned(&weight[column * filter..], filter, some, filter, |i, values| put(i % taps * inner + i / taps, values));
                 }
                 Way::Back => {
                     for o in 0..inner {
-                        let taps_of = &weight[(o * channels + column) * taps..][..taps];
-                        for (t, &v) in taps_of.iter().enumerate() {
-                            rows[((taps - 1 - t) * inner + o) * width + n] = v;
-                        }
+                        let from = &weight[(o * channels + column) * taps..];
+                        turned(from, taps, some, taps, |t, values| put((taps - 1 - t) * inner + o, values));
                     }
                 }
             }
@@ -102,12 +94,28 @@ fn gathered(weight: &[f32], e: Extents, way: Way, width: usize, mut take: impl F
     }
 }
 
+/// The columns of up to 16 rows of `len` values, `stride` apart: `put(i, column)` for each, zeros in rows that are not there.
+fn turned(source: &[f32], stride: usize, count: usize, len: usize, mut put: impl FnMut(usize, &[f32; 16])) {
+    for start in (0..len).step_by(16) {
+        let size = (len - start).min(16);
+        let mut square = [[0_u32; 16]; 16];
+        for (line, row) in square.iter_mut().zip(source.chunks(stride)).take(count) {
+            for (bits, value) in line.iter_mut().zip(&row[start..start + size]) {
+                *bits = value.to_bits();
+            }
+        }
+        for (i, column) in tiles::transpose(&square).iter().enumerate().take(size) {
+            put(start + i, &column.map(f32::from_bits));
+        }
+    }
+}
+
 fn tiled(weight: &[f32], e: Extents, way: Way, part: impl Fn(f32) -> f32) -> Right {
     let (inner, cols) = e.ends(way);
     let len = e.kernel * inner;
     let mut right = Right::zeros(e.kernel, len, cols);
     gathered(weight, e, way, 16, |group, rows| {
-        super::vectorized(
+        vectorized(
             #[inline(always)]
             || {
                 for run in 0..e.kernel {
