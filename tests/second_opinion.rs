@@ -7,6 +7,7 @@ use candle_transformers::models::clip::text_model as their_clip;
 use candle_transformers::models::stable_diffusion::{unet_2d, vae as their_vae};
 use diffuscope::compute::Tensor;
 use diffuscope::compute::candle::CandleTensor;
+use diffuscope::compute::cpu::CpuTensor;
 use diffuscope::host::HostTensor;
 use diffuscope::model::ModelError;
 use diffuscope::model::checkpoint::{Checkpoint, CheckpointSource, StoredType, to_bytes};
@@ -25,9 +26,9 @@ fn read(part: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/golden/pipelines/sd1_shape/{part}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-fn ours<M>(bytes: &[u8], new: impl FnOnce(&Params<CandleTensor>) -> M) -> M {
+fn ours<M>(bytes: &[u8], new: impl FnOnce(&Params<CpuTensor>) -> M) -> M {
     let checkpoint = Checkpoint::from_bytes("golden", bytes).unwrap();
-    let source = Mutex::new(CheckpointSource::<CandleTensor>::new(&checkpoint, Device::Cpu));
+    let source = Mutex::new(CheckpointSource::<CpuTensor>::new(&checkpoint, ()));
     new(&Params::root(&source))
 }
 
@@ -35,11 +36,12 @@ fn theirs(bytes: &[u8]) -> VarBuilder<'static> {
     VarBuilder::from_buffered_safetensors(bytes.to_vec(), DType::F32, &Device::Cpu).unwrap()
 }
 
-fn device(host: &HostTensor) -> CandleTensor {
-    <CandleTensor as Tensor>::from_host(host, &Device::Cpu).unwrap()
+/// The same values for us and for them.
+fn both(host: &HostTensor) -> (CpuTensor, CandleTensor) {
+    (CpuTensor::from_host(host, &()).unwrap(), <CandleTensor as Tensor>::from_host(host, &Device::Cpu).unwrap())
 }
 
-fn agree(what: &str, tolerance: f64, a: &CandleTensor, b: &CandleTensor) {
+fn agree(what: &str, tolerance: f64, a: &CpuTensor, b: &CandleTensor) {
     let (a, b) = (a.to_host().unwrap(), b.to_host().unwrap());
     let error = a.lincomb(1.0, &b, -1.0).norm() / b.norm();
     assert!(error < tolerance, "{what}: relative error {error:e}");
@@ -49,14 +51,14 @@ fn agree(what: &str, tolerance: f64, a: &CandleTensor, b: &CandleTensor) {
 #[derive(Default)]
 struct RandomSource(Vec<(String, HostTensor)>);
 
-impl ParamSource<CandleTensor> for RandomSource {
-    fn param(&mut self, path: &str, shape: &[usize], _: Init) -> Result<CandleTensor, ModelError> {
+impl ParamSource<CpuTensor> for RandomSource {
+    fn param(&mut self, path: &str, shape: &[usize], _: Init) -> Result<CpuTensor, ModelError> {
         let fan_in: usize = shape[1..].iter().product();
         let noise = gaussian(self.0.len() as u64, Stream::Init, shape);
         let is_scale = shape.len() == 1 && path.contains("norm") && path.ends_with("weight");
         let host =
             noise.map(|v| if is_scale { 1.0 + 0.1 * v } else { v / (fan_in as f32).sqrt() * if shape.len() == 1 { 0.1 } else { 1.0 } });
-        let tensor = device(&host);
+        let tensor = CpuTensor::from_host(&host, &())?;
         self.0.push((path.to_owned(), host));
         Ok(tensor)
     }
@@ -79,6 +81,7 @@ fn unet() {
         up_attention: vec![false, true],
         ..unet::UNet2DConditionConfig::littleworld()
     };
+    let channels = config.in_channels;
     let source = Mutex::new(RandomSource::default());
     let model = unet::UNet2DConditionModel::new(&config, &Params::root(&source)).unwrap();
     let weights = source.into_inner().unwrap().0;
@@ -97,12 +100,12 @@ fn unet() {
         cross_attention_dim: config.cross_attention_dim,
         ..Default::default()
     };
-    let other = unet_2d::UNet2DConditionModel::new(theirs(&bytes), 4, 4, false, their_config).unwrap();
-    let x = device(&gaussian(1, Stream::Start, [2, 4, 8, 8]));
-    let text = device(&gaussian(2, Stream::Start, [2, 16, config.cross_attention_dim]));
+    let other = unet_2d::UNet2DConditionModel::new(theirs(&bytes), channels, channels, false, their_config).unwrap();
+    let (x, their_x) = both(&gaussian(1, Stream::Start, [2, channels, 8, 8]));
+    let (text, their_text) = both(&gaussian(2, Stream::Start, [2, 16, config.cross_attention_dim]));
     for timestep in [0.0, 1.0, 8.0, 437.0, 999.0] {
-        let a = model.forward(&x, &[timestep; 2], &text, &Device::Cpu, &mut Taps::none()).unwrap();
-        agree("unet", APPROXIMATE_GELU, &a, &other.forward(&x, timestep, &text).unwrap());
+        let a = model.forward(&x, &[timestep; 2], &text, &(), &mut Taps::none()).unwrap();
+        agree("unet", APPROXIMATE_GELU, &a, &other.forward(&their_x, timestep, &their_text).unwrap());
     }
 }
 
@@ -120,8 +123,8 @@ fn autoencoder() {
         use_post_quant_conv: true,
     };
     let other = their_vae::AutoEncoderKL::new(theirs(&bytes), 3, 3, their_config).unwrap();
-    let z = device(&gaussian(3, Stream::Start, [1, 4, 8, 8]));
-    agree("decoder", TOLERANCE, &model.decode(&z).unwrap(), &other.decode(&z).unwrap());
+    let (z, their_z) = both(&gaussian(3, Stream::Start, [1, 4, 8, 8]));
+    agree("decoder", TOLERANCE, &model.decode(&z).unwrap(), &other.decode(&their_z).unwrap());
 }
 
 #[test]

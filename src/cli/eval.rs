@@ -3,6 +3,7 @@
 use super::interrupt::{self, Interrupted};
 use super::tensors::OnCpu;
 use super::{output, report};
+use crate::compute::{Precision, with_precision};
 use crate::diffusion::SchedulerConfig;
 use crate::figure::write_atomic;
 use crate::measure::Judge;
@@ -131,9 +132,12 @@ pub fn run(args: EvalArgs) -> anyhow::Result<()> {
     let bar = output::progress(1, "pictures");
     let report = std::thread::scope(|scope| {
         let watched = scope.spawn(|| {
-            subject.measure(&plan, |done, total| {
-                bar.set_length(total as u64);
-                bar.set_position(done as u64);
+            // As pictures are made in the window.
+            with_precision(Precision::Split, || {
+                subject.measure(&plan, |done, total| {
+                    bar.set_length(total as u64);
+                    bar.set_position(done as u64);
+                })
             })
         });
         while !watched.is_finished() {

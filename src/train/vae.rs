@@ -129,19 +129,15 @@ impl<T: Differentiable> Objective for VaeObjective<T> {
         let (count, side) = if whole { ((self.batch / 4).max(1), SIDE) } else { (self.batch, SIDE / 2) };
         let generic = count / ONE_GENERIC_IN;
         let per_picture = if whole { 1 } else { CROPS_PER_PICTURE };
-        let crops: Vec<_> = (0..(count - generic).div_ceil(per_picture))
-            .flat_map(|_| {
-                let index = below(&mut rng, self.pool.len());
-                let scene = self.pool.scene(index);
-                (0..per_picture)
-                    .map(|_| {
-                        let [x, y] = cut_out(&scene, side, &mut rng);
-                        (index, x, y)
-                    })
-                    .collect::<Vec<_>>()
-            })
-            .take(count - generic)
-            .collect();
+        let mut crops = Vec::with_capacity(count);
+        while crops.len() < count - generic {
+            let index = below(&mut rng, self.pool.len());
+            let scene = self.pool.scene(index);
+            for _ in 0..per_picture.min(count - generic - crops.len()) {
+                let [x, y] = cut_out(&scene, side, &mut rng);
+                crops.push((index, x, y));
+            }
+        }
         let scenes = self.pool.crops(&crops, side);
         let seeds: Vec<u64> = (0..generic).map(|_| u64::from(rng.next_u32())).collect();
         let pictures = if generic > 0 { interleaved(&scenes, &scenes::generic(&seeds, side)) } else { scenes };

@@ -154,7 +154,7 @@ pub(crate) fn attention(s: &AttentionShape, q: &[f32], k: &[f32], v: &[f32], out
         None => (0..s.batch).map(|_| None).collect(),
     };
     // With fewer pictures than threads, queries are shared out; the weights are kept for looking only, picture by picture.
-    let pieces = if kept { vec![0..n] } else { ranges(n, s.batch, 16) };
+    let pieces = if kept { std::iter::once(0..n).collect() } else { ranges(n, s.batch, 16) };
     let mut tasks = Vec::new();
     for ((b, mut rest), weights) in out.chunks_exact_mut((n * c).max(1)).enumerate().zip(&mut weights) {
         let mut weights = weights.take();

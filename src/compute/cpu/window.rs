@@ -223,7 +223,7 @@ pub(crate) fn lay_out(
                 let source = match window.enlarge {
                     Enlarge::No => row,
                     Enlarge::Repeat => row / 2,
-                    Enlarge::Spread(by) if row % by == 0 => row / by,
+                    Enlarge::Spread(by) if row.is_multiple_of(by) => row / by,
                     Enlarge::Spread(_) => continue,
                 };
                 let stored = &x[source * width * channels..][..width * channels];
