@@ -280,7 +280,7 @@ fn requests_out_of_range_are_refused() {
     refused(GenerateRequest { steps: 0, ..Default::default() }, "0 steps");
     refused(GenerateRequest { steps: usize::MAX, ..Default::default() }, "steps");
     refused(GenerateRequest { guidance_scale: f64::NAN, ..Default::default() }, "guidance");
-    refused(GenerateRequest { start: Start::Latents(HostTensor::full([1, 4, 7, 8], 0.0)), ..Default::default() }, "[1, 4, 7, 8]");
+    refused(GenerateRequest { start: Start::Latents(HostTensor::full([1, 8, 7, 8], 0.0)), ..Default::default() }, "[1, 8, 7, 8]");
     refused(GenerateRequest { start: Start::Latents(HostTensor::full([0], 0.0)), ..Default::default() }, "[0]");
     refused(GenerateRequest { start: Start::Noised { x0: HostTensor::full(LATENTS, 0.0), timestep: 1000 }, ..Default::default() }, "1000");
     assert!(pipeline.encode_picture(&HostTensor::full([3, 31, 32], 0.0)).is_err());

@@ -160,13 +160,13 @@ fn what_generate_cannot_do_is_said() {
     let save = |name: &str, key: &str, tensor: HostTensor| {
         save_safetensors(Path::new(&file(name)), &[(key.into(), tensor)], StoredType::F32).unwrap()
     };
-    save("shape", "latents", HostTensor::full([1, 4, 9, 8], 0.0));
+    save("shape", "latents", HostTensor::full([1, 8, 9, 8], 0.0));
     save("key", "noise", HostTensor::full(LATENTS, 0.0));
     save("nan", "latents", HostTensor::full(LATENTS, f32::NAN));
     save_safetensors(Path::new(&file("half")), &[("latents".into(), HostTensor::full(LATENTS, 0.0))], StoredType::F16).unwrap();
     with(&["--latents", &file("none")], &["none", "latents"]);
     with(&["--latents", &file("text")], &["text", "safetensors"]);
-    with(&["--latents", &file("shape")], &["[1, 4, 9, 8]", "[1, 4, 8, 8]"]);
+    with(&["--latents", &file("shape")], &["[1, 8, 9, 8]", "[1, 8, 8, 8]"]);
     with(&["--latents", &file("key")], &["\"latents\"", "noise"]);
     with(&["--latents", &file("half")], &["F32", "F16"]);
     with(&["--latents", &file("nan")], &["not finite"]);

@@ -4,7 +4,8 @@
 //! samples' arithmetic, on pictures that it draws itself; in place of the networks stands the closed-form denoiser of
 //! `diffusion::ideal` for a handful of these pictures, and a block average in place of the autoencoder.
 //!
-//! With `LOOK=DIR` in the environment, `every_lab_to_look_at` writes every lab at every size and in both themes to DIR.
+//! With `LOOK=DIR` in the environment, `every_lab_to_look_at` writes every lab at every size and in both themes to DIR; with
+//! `LOOK_CHANNELS=N` of a model whose latents have N channels.
 
 mod support;
 
@@ -23,8 +24,12 @@ fn options() -> Options {
 }
 
 fn open_with(options: Options, size: [f32; 2]) -> (Harness<'static, App>, Control) {
+    open_channels(options, size, support::CHANNELS)
+}
+
+fn open_channels(options: Options, size: [f32; 2], channels: usize) -> (Harness<'static, App>, Control) {
     let control = Control::default();
-    let backend = Box::new(StandIn::new(control.clone()));
+    let backend = Box::new(StandIn::with_channels(control.clone(), channels));
     let harness = Harness::builder()
         .with_size(size)
         .with_max_steps(400)
@@ -444,8 +449,8 @@ fn help_opens_and_closes() {
     assert!(harness.query_by_label("Shortcuts").is_none());
 }
 
-fn pose(lab: &str, size: [f32; 2], theme: ThemeChoice) -> Harness<'static, App> {
-    let (mut harness, _) = open_with(Options { lab: Some(lab.to_owned()), theme: Some(theme), ..options() }, size);
+fn pose(lab: &str, size: [f32; 2], theme: ThemeChoice, channels: usize) -> Harness<'static, App> {
+    let (mut harness, _) = open_channels(Options { lab: Some(lab.to_owned()), theme: Some(theme), ..options() }, size, channels);
     harness.state_mut().pose();
     settle(&mut harness);
     harness.run_steps(3);
@@ -457,7 +462,7 @@ fn every_lab_looks_as_it_did() {
     let mut results = SnapshotResults::new();
     for lab in LABS {
         for theme in ThemeChoice::ALL {
-            let mut harness = pose(lab.id, [1100.0, 700.0], theme);
+            let mut harness = pose(lab.id, [1100.0, 700.0], theme, support::CHANNELS);
             // Adapters round edges differently; a moved or changed thing fails more pixels than this.
             let options = SnapshotOptions::new().threshold(1.0).max_failed_pixels(600);
             harness.snapshot_options(format!("{}-{}", lab.id, theme.label().to_lowercase()), &options);
@@ -467,9 +472,42 @@ fn every_lab_looks_as_it_did() {
 }
 
 #[test]
+fn every_channel_of_every_model_has_its_place() {
+    for channels in [4, 8, 16] {
+        let (mut harness, _) = open_channels(options(), [1400.0, 860.0], channels);
+        settle(&mut harness);
+        harness.get_by_label("Latent space").click();
+        settle(&mut harness);
+        let text = format!("into the {channels} latent channels");
+        assert!(harness.query_by_label_contains(&text).is_some(), "{text}");
+        for lab in ["forward-reverse", "guidance"] {
+            harness.state_mut().show_lab(lab);
+            settle(&mut harness);
+            harness.run_steps(3);
+            let mut places: Vec<egui::Rect> = Vec::new();
+            for channel in 0..channels {
+                let before = places.len();
+                places.extend(harness.get_all_by_label(&format!("Channel {channel}")).map(|node| node.rect()));
+                assert_eq!(places.len() * channel, before * (channel + 1), "{lab}: every field shows every channel");
+            }
+            for (i, place) in places.iter().enumerate() {
+                assert!(place.width() >= 30.0 && place.width() == place.height(), "{lab}, {channels} channels: {place}");
+                assert!(places[..i].iter().all(|other| !other.intersects(*place)), "{lab}, {channels} channels: {place}");
+            }
+            let last = places.last().expect("cells").center();
+            harness.hover_at(last);
+            harness.run_steps(30);
+            assert!(harness.query_by_label_contains(&format!("[0, {}, ", channels - 1)).is_some(), "{lab}: the value under the pointer");
+        }
+        assert!(harness.query_by_label(&format!("Channel {channels}")).is_none());
+    }
+}
+
+#[test]
 fn every_lab_to_look_at() {
     let Ok(folder) = std::env::var("LOOK") else { return };
     let wanted = std::env::var("LOOK_AT").unwrap_or_default();
+    let channels = std::env::var("LOOK_CHANNELS").map_or(support::CHANNELS, |count| count.parse().expect("a number of channels"));
     std::fs::create_dir_all(&folder).expect("a folder to write to");
     for lab in LABS {
         for (size, ppp) in [([1100.0, 700.0], 1.0), ([1600.0, 1000.0], 1.0), ([2560.0, 1440.0], 1.0), ([3840.0, 2160.0], 1.0)] {
@@ -490,7 +528,7 @@ fn every_lab_to_look_at() {
                     if !wanted.split(',').all(|w| name.contains(w)) {
                         continue;
                     }
-                    let mut harness = pose(lab.id, size, theme);
+                    let mut harness = pose(lab.id, size, theme, channels);
                     harness.set_pixels_per_point(ppp);
                     harness.state_mut().clock_mut().turn(direction);
                     harness.state_mut().clock_mut().set(timestep);

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 /// Pictures of the tiny model are as wide.
 pub const SIDE: usize = 32;
 /// Its latents.
-pub const LATENTS: [usize; 4] = [1, 4, 8, 8];
+pub const LATENTS: [usize; 4] = [1, 8, 8, 8];
 /// Its prompts are as long.
 pub const TOKENS: usize = 8;
 
@@ -51,8 +51,8 @@ impl TinyPipeline {
         let unet = json!({
             "_class_name": "UNet2DConditionModel", "act_fn": "silu", "attention_head_dim": 2, "block_out_channels": [8, 16],
             "cross_attention_dim": 16, "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
-            "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"], "mid_block_type": "UNetMidBlock2DCrossAttn", "in_channels": 4,
-            "out_channels": 4, "layers_per_block": 1, "norm_eps": 1e-5, "norm_num_groups": 4, "sample_size": LATENTS[2],
+            "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"], "mid_block_type": "UNetMidBlock2DCrossAttn", "in_channels": LATENTS[1],
+            "out_channels": LATENTS[1], "layers_per_block": 1, "norm_eps": 1e-5, "norm_num_groups": 4, "sample_size": LATENTS[2],
             "flip_sin_to_cos": true, "freq_shift": 0, "center_input_sample": false, "downsample_padding": 1, "mid_block_scale_factor": 1,
             "use_linear_projection": false,
         });
@@ -60,7 +60,7 @@ impl TinyPipeline {
         let up = ["UpDecoderBlock2D"; 3];
         let vae = json!({
             "_class_name": "AutoencoderKL", "act_fn": "silu", "block_out_channels": [4, 8, 8], "down_block_types": down, "up_block_types": up,
-            "in_channels": 3, "out_channels": 3, "latent_channels": 4, "layers_per_block": 1, "norm_num_groups": 2, "sample_size": SIDE,
+            "in_channels": 3, "out_channels": 3, "latent_channels": LATENTS[1], "layers_per_block": 1, "norm_num_groups": 2, "sample_size": SIDE,
             "scaling_factor": 0.8,
         });
         let shapes = |source: Mutex<ShapeSource>| source.into_inner().unwrap().asked;

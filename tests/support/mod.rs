@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 const SIDE: usize = 128;
 const LATENT: usize = 16;
+/// As many channels as the shipped model's latents have.
+pub const CHANNELS: usize = 8;
 
 #[derive(Default)]
 struct Shared {
@@ -90,17 +92,27 @@ pub fn draw(seed: u64) -> HostTensor {
     })
 }
 
-/// Block averages of the colours and of their difference, to about unit deviation.
-fn encode(picture: &HostTensor) -> HostTensor {
+/// Block averages of the colours and of their differences, and slopes within the blocks, to about unit deviation. Channels beyond
+/// the eighth are the first ones again, of the picture upside down.
+fn encode(picture: &HostTensor, channels: usize) -> HostTensor {
     let block = SIDE / LATENT;
     let mean = |c: usize, y: usize, x: usize| {
         let data = picture.data();
         let sum: f32 = (0..block * block).map(|i| data[c * SIDE * SIDE + (y * block + i / block) * SIDE + x * block + i % block]).sum();
         (sum / (block * block) as f32 - 0.55) * 4.0
     };
-    HostTensor::from_fn([1, 4, LATENT, LATENT], |i| {
+    HostTensor::from_fn([1, channels, LATENT, LATENT], |i| {
         let (c, y, x) = (i / (LATENT * LATENT), (i / LATENT) % LATENT, i % LATENT);
-        if c < 3 { mean(c, y, x) } else { mean(0, y, x) - mean(2, y, x) }
+        let y = if c < 8 { y } else { LATENT - 1 - y };
+        let (below, beside) = ((y + 1).min(LATENT - 1), (x + 1).min(LATENT - 1));
+        match c % 8 {
+            c @ 0..3 => mean(c, y, x),
+            3 => mean(0, y, x) - mean(2, y, x),
+            4 => mean(1, y, x) - mean(0, y, x),
+            5 => 2.0 * (mean(1, y, beside) - mean(1, y, x)),
+            6 => 2.0 * (mean(0, below, x) - mean(0, y, x)),
+            _ => mean(2, y, x) * mean(1, y, x),
+        }
     })
 }
 
@@ -137,6 +149,7 @@ struct Job {
 /// Does one frame of one job per poll.
 pub struct StandIn {
     control: Control,
+    channels: usize,
     schedule: NoiseSchedule,
     all: PointData,
     next: u64,
@@ -146,11 +159,16 @@ pub struct StandIn {
 }
 
 impl StandIn {
-    /// A stand-in watched by `control`.
+    /// A stand-in watched by `control`, with as many channels as the shipped model.
     pub fn new(control: Control) -> Self {
+        Self::with_channels(control, CHANNELS)
+    }
+
+    /// A stand-in whose latents have so many channels.
+    pub fn with_channels(control: Control, channels: usize) -> Self {
         let schedule = ScheduleInfo::find("squaredcos_cap_v2").expect("in the table").build(&[], 1000).expect("valid");
-        let all = PointData::new((0..24).map(|seed| encode(&draw(seed))).collect()).expect("points");
-        Self { control, schedule, all, next: 0, queue: VecDeque::new(), events: VecDeque::new(), polls: 0 }
+        let all = PointData::new((0..24).map(|seed| encode(&draw(seed), channels)).collect()).expect("points");
+        Self { control, channels, schedule, all, next: 0, queue: VecDeque::new(), events: VecDeque::new(), polls: 0 }
     }
 
     fn level(&self, timestep: usize) -> Level {
@@ -158,18 +176,18 @@ impl StandIn {
     }
 
     /// What the prompt stands for: the pictures whose colour word is in it.
-    fn conditional(prompt: &str) -> PointData {
+    fn conditional(&self, prompt: &str) -> PointData {
         let colors = ["red", "yellow", "blue", "pink"];
         let word = colors.iter().position(|c| prompt.contains(c)).unwrap_or(prompt.len() % 4) as u64;
-        PointData::new((0..24).filter(|s| s % 4 == word).map(|s| encode(&draw(s))).collect()).expect("points")
+        PointData::new((0..24).filter(|s| s % 4 == word).map(|s| encode(&draw(s), self.channels)).collect()).expect("points")
     }
 
     fn frame(&mut self, x: &HostTensor, timestep: usize, prompt: &str, scale: f64, place: (usize, usize), pictures: bool) -> Frame {
         let level = self.level(timestep);
-        // The ideal posterior is sharp; a temperature on the level keeps the two answers apart for longer.
-        let soft = Level { alpha: level.alpha, sigma: level.sigma * 14.0 };
+        // The ideal posterior is sharp, the more so the more numbers; a temperature on the level keeps the two answers apart for longer.
+        let soft = Level { alpha: level.alpha, sigma: level.sigma * 7.0 * (self.channels as f64).sqrt() };
         let x0_uncond = self.all.denoise(x, soft).expect("same shape");
-        let x0_cond = Self::conditional(prompt).denoise(x, soft).expect("same shape");
+        let x0_cond = self.conditional(prompt).denoise(x, soft).expect("same shape");
         let (eps_uncond, eps_cond) = (eps_from_x0(x, &x0_uncond, level), eps_from_x0(x, &x0_cond, level));
         let eps = guide(&eps_uncond, &eps_cond, scale);
         let x0 = PredictionType::Epsilon.to_x0(x, &eps, level).map(|v| v.clamp(-4.0, 4.0));
@@ -245,7 +263,11 @@ impl StandIn {
                 let failure = self.control.lock().fail_model.clone();
                 self.events.push_back(match failure {
                     Some(message) => Event::Failed { job, slot, message },
-                    None => Event::ModelReady { job, card: Arc::new(card()), alphas_cumprod: self.schedule.alphas_cumprod().into() },
+                    None => Event::ModelReady {
+                        job,
+                        card: Arc::new(card(self.channels)),
+                        alphas_cumprod: self.schedule.alphas_cumprod().into(),
+                    },
                 });
             }
             Command::OpenPicture(source) => {
@@ -259,7 +281,7 @@ impl StandIn {
                     _ => (3, "a picture".to_owned()),
                 };
                 let pixels = draw(seed);
-                let latents = encode(&pixels);
+                let latents = encode(&pixels, self.channels);
                 let reconstruction = decode(&latents);
                 let mse = pixels.lincomb(1.0, &reconstruction, -1.0).norm().powi(2) / pixels.len() as f64;
                 let colour = ["red", "yellow", "blue", "pink"][(seed % 4) as usize];
@@ -275,12 +297,12 @@ impl StandIn {
     }
 }
 
-fn card() -> ModelCard {
+fn card(channels: usize) -> ModelCard {
     ModelCard {
         name: "Stand-in".to_owned(),
         source: "tests".to_owned(),
         picture_side: SIDE,
-        latent_shape: [4, LATENT, LATENT],
+        latent_shape: [channels, LATENT, LATENT],
         side_multiple: 8,
         latent_multiple: 1,
         max_tokens: 32,
@@ -325,7 +347,7 @@ impl Backend for StandIn {
                 (Work::Forward(request, 0), total)
             }
             Command::Reverse(_, request) => {
-                let start = gaussian(request.seed, Stream::Start, [1, 4, LATENT, LATENT]);
+                let start = gaussian(request.seed, Stream::Start, [1, self.channels, LATENT, LATENT]);
                 let total = request.steps;
                 (Work::Reverse(request, start, 0), total)
             }

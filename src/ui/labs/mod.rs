@@ -30,6 +30,19 @@ pub struct LabContext<'a> {
     pub now_secs: f64,
 }
 
+impl LabContext<'_> {
+    /// Channels of the open model's latents; as many as our own has while none is open.
+    pub fn latent_channels(&self) -> usize {
+        self.session.card.as_ref().map_or(8, |card| card.latent_shape[0])
+    }
+
+    /// How many times fewer numbers the latents are than the picture, `3 side^2 / (C h w)`; none while no model is open.
+    pub fn latent_saving(&self) -> Option<f64> {
+        let card = self.session.card.as_ref()?;
+        Some((3 * card.picture_side.pow(2)) as f64 / card.latent_shape.iter().product::<usize>().max(1) as f64)
+    }
+}
+
 /// What a lab asks of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {

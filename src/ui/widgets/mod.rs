@@ -1,5 +1,6 @@
 //! Widgets that the labs share. None of them knows of the worker; each takes plain values and a [`Theme`](super::theme::Theme).
 
+pub mod channels;
 pub mod controls;
 pub mod icons;
 pub mod math;

@@ -8,13 +8,14 @@ use crate::ui::labs::{LabContext, Wish};
 use crate::ui::session::ModelState;
 use crate::ui::settings;
 use crate::ui::theme::{Symbol, Weight};
+use crate::ui::widgets::channels::{self, Grid, Look};
 use crate::ui::widgets::controls::{segmented, text_button};
 use crate::ui::widgets::icons::Icon;
 use crate::ui::widgets::math::{self, Math, format_number, num, row, sym, word};
 use crate::ui::widgets::textures::{Mapping, Scale};
 use crate::ui::widgets::tile::{self, Badge, HEADER, Tile};
 use crate::worker::protocol::{Frame, Slot};
-use egui::{Align2, Rect, TextureId, Ui, UiBuilder, pos2, vec2};
+use egui::{Align2, Pos2, Rect, TextureId, Ui, UiBuilder, Vec2, pos2, vec2};
 use std::sync::Arc;
 
 /// Range of the latents' heat maps: latents have unit deviation, so this clips nothing that matters and never jumps.
@@ -50,13 +51,27 @@ impl ForwardReverse {
         ui.horizontal(|ui| self.controls(cx, ui));
         ui.add_space(theme.px(8.0));
         let room = ui.available_rect_before_wrap();
-        let (gap, least) = (theme.px(24.0), theme.px(112.0));
+        let gap = theme.px(24.0);
         let header = theme.px(HEADER);
-        let side = ((room.width() - gap) * 0.5).min(room.height() - least - theme.px(14.0) - header).max(64.0).floor();
+        let (widest, above) = ((room.width() - gap) * 0.5, header + theme.px(14.0));
+        let latents = cx.work.forward_reverse.space == Space::Latents;
+        let channels = cx.latent_channels();
+        let mut grid = Grid { channels, columns: Grid::low(channels), cell: 0.0, gap: theme.px(6.0), parting: 0.0 };
         // What height the pictures leave over goes to the strip.
-        let strip = (room.height() - header - side - theme.px(14.0)).clamp(least, theme.px(190.0)).floor();
+        let (side, strip) = if latents {
+            let (columns, rows) = (grid.columns as f32, grid.rows() as f32);
+            let label = theme.px(26.0);
+            // A picture of side s over its channels, as wide: s + rows * cell + (rows - 1) * gap, where s = columns * cell + (columns - 1) * gap.
+            let high = (room.height() - above - label - (columns + rows - 2.0) * grid.gap) / (columns + rows);
+            grid.cell = high.min((widest - (columns - 1.0) * grid.gap) / columns).max(64.0 / columns).floor();
+            (grid.size().x, grid.size().y + label)
+        } else {
+            let least = theme.px(112.0);
+            let side = widest.min(room.height() - least - above).max(64.0).floor();
+            (side, (room.height() - above - side).clamp(least, theme.px(190.0)).floor())
+        };
         let left = (room.center().x - side - gap * 0.5).round();
-        let spare = (room.height() - header - side - strip - theme.px(14.0)).max(0.0);
+        let spare = (room.height() - above - side - strip).max(0.0);
         let top = room.top() + (spare * 0.3).min(theme.px(40.0)).floor();
         let place = |i: f32| Rect::from_min_size(pos2(left + i * (side + gap), top), vec2(side, side + header));
         let moment = match cx.clock.direction {
@@ -69,10 +84,10 @@ impl ForwardReverse {
             let tile = Tile { symbol, title, badge, texture, waiting: &waiting, remark: &remark };
             tile::show(ui, theme, place(i as f32), &tile);
         }
-        let strip = Rect::from_min_size(pos2(left, top + header + side + theme.px(14.0)), vec2(2.0 * side + gap, strip));
+        let strip = Rect::from_min_size(pos2(left, top + above + side), vec2(2.0 * side + gap, strip));
         let mut child = ui.new_child(UiBuilder::new().max_rect(strip).id_salt("strip"));
         match (cx.work.forward_reverse.space, cx.clock.direction) {
-            (Space::Latents, _) => self.latent_strip(cx, &mut child, strip, side, gap, moment.x.as_ref(), moment.x0.as_ref()),
+            (Space::Latents, _) => self.latent_strip(cx, &mut child, strip.min, gap, &grid, [moment.x.as_ref(), moment.x0.as_ref()]),
             (Space::Pixels, Direction::Forward) => self.sum_strip(cx, &mut child, strip, side, gap),
             (Space::Pixels, Direction::Reverse) => film_strip(cx, &mut child, strip),
         }
@@ -80,15 +95,14 @@ impl ForwardReverse {
 
     fn controls(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) {
         let theme = cx.theme;
+        let fewer = cx.latent_saving().map_or_else(|| "far fewer numbers".to_owned(), |ratio| format!("{ratio:.0} times fewer numbers"));
+        let latents = format!("Noise is added to the autoencoder's latents: {} channels, {fewer}.", cx.latent_channels());
         let Settings { space, process, .. } = &mut cx.work.forward_reverse;
         segmented(
             ui,
             theme,
             space,
-            &[
-                (Space::Pixels, "Pixel space", "Noise is added to the picture itself."),
-                (Space::Latents, "Latent space", "Noise is added to the autoencoder's latents: four channels, 48 times fewer numbers."),
-            ],
+            &[(Space::Pixels, "Pixel space", "Noise is added to the picture itself."), (Space::Latents, "Latent space", &latents)],
         );
         ui.add_enabled_ui(cx.clock.direction == Direction::Forward, |ui| {
             segmented(
@@ -285,10 +299,13 @@ impl ForwardReverse {
                 p.dim,
             );
             ui.interact(cell, ui.scope_id().with(("card", i)), egui::Sense::hover()).on_hover_text(if i == 0 {
-                "The picture at the model's size."
+                "The picture at the model's size.".to_owned()
             } else {
-                "What the autoencoder keeps: encoded to four latent channels and decoded again. The number is the measured peak \
-                 signal-to-noise ratio of this picture."
+                format!(
+                    "What the autoencoder keeps: encoded to {} latent channels and decoded again. The number is the measured peak \
+                     signal-to-noise ratio of this picture.",
+                    cx.latent_channels()
+                )
             });
             x += edge + theme.px(12.0);
         }
@@ -305,37 +322,21 @@ impl ForwardReverse {
         }
     }
 
-    /// The four channels of x_t under the left picture and of the predicted x0 under the right one.
-    #[allow(clippy::too_many_arguments, reason = "the places of one layout")]
-    fn latent_strip(
-        &mut self,
-        cx: &mut LabContext<'_>,
-        ui: &mut Ui,
-        strip: Rect,
-        side: f32,
-        gap: f32,
-        x: Option<&HostTensor>,
-        x0: Option<&HostTensor>,
-    ) {
+    /// The channels of x_t under the left picture and of the predicted x0 under the right one, each grid as wide as its picture.
+    fn latent_strip(&self, cx: &mut LabContext<'_>, ui: &mut Ui, corner: Pos2, gap: f32, grid: &Grid, shown: [Option<&HostTensor>; 2]) {
         let theme = cx.theme;
-        let between = theme.px(8.0);
-        let edge = (strip.height() - theme.px(26.0)).min((side - 3.0 * between) / 4.0);
-        for (i, (tensor, name)) in [(x, "x"), (x0, "x0")].into_iter().enumerate() {
-            let left = strip.left() + i as f32 * (side + gap);
-            for channel in 0..4 {
-                let cell = Rect::from_min_size(pos2(left + channel as f32 * (edge + between), strip.top()), vec2(edge, edge));
-                let mapping = Mapping::Heat { channel, range: LATENT_RANGE, scale: Scale::Linear };
-                let texture = tensor
-                    .filter(|t| t.shape().len() == 4 && t.shape()[1] > channel)
-                    .map(|t| cx.textures.get(ui.ctx(), theme, (name, channel), t, mapping, false));
-                tile::frame(ui, theme, cell, texture, "");
-            }
-            let y = strip.top() + edge + theme.px(13.0);
+        let Vec2 { x: side, y: height } = grid.size();
+        for (i, (tensor, slot)) in shown.into_iter().zip(["x", "x0"]).enumerate() {
+            let corner = corner + vec2(i as f32 * (side + gap), 0.0);
+            let look = Look { slot, range: LATENT_RANGE, scale: Scale::Linear };
+            channels::show(ui, theme, cx.textures, corner, grid, tensor, look);
+            let y = corner.y + height + theme.px(15.0);
             let label = if i == 0 { "latents of the left picture, exactly at t" } else { "latents of the right picture" };
-            ui.painter().text(pos2(left, y), Align2::LEFT_CENTER, label, theme.small(), theme.palette().dim);
+            let font = theme.small();
+            ui.painter().text(pos2(corner.x, y), Align2::LEFT_CENTER, label, font, theme.palette().dim);
             if i == 1 {
                 let width = (side * 0.5).min(theme.px(190.0));
-                let rect = Rect::from_min_size(pos2(left + side - width, y - theme.px(9.0)), vec2(width, theme.px(18.0)));
+                let rect = Rect::from_min_size(pos2(corner.x + side - width, y - theme.px(9.0)), vec2(width, theme.px(18.0)));
                 tile::legend(ui, theme, rect, LATENT_RANGE, Scale::Linear);
             }
         }

@@ -78,13 +78,15 @@ fn closed(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
             "Every pixel fades to mid grey while noise takes its place. The two shares always add up to the same variance, so any \
              timestep can be reached in one stroke. The right picture is the model's guess at what is left, made from the latents \
              noised to the same t."
+                .to_owned()
         }
-        Space::Latents => {
-            "The model never sees pixels: noise goes into the four latent channels of the autoencoder. Decoding the noisy latents \
-             shows what they mean as a picture. The right one is the model's guess at the clean latents."
-        }
+        Space::Latents => format!(
+            "The model never sees pixels: noise goes into the {} latent channels of the autoencoder. Decoding the noisy latents \
+             shows what they mean as a picture. The right one is the model's guess at the clean latents.",
+            cx.latent_channels()
+        ),
     };
-    paragraph(ui, theme, text);
+    paragraph(ui, theme, &text);
 }
 
 fn chain(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {

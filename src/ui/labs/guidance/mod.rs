@@ -3,8 +3,10 @@
 //! Classifier-free guidance, Ho and Salimans 2022 (arXiv 2207.12598). Here `eps~ = eps_uncond + w (eps_cond - eps_uncond)`;
 //! the paper writes `(1 + w') eps_cond - w' eps_uncond` with `w' = w - 1`. Both are on the screen.
 
+mod plan;
 mod view;
 
+use self::plan::Plan;
 use super::{Lab, LabContext};
 use crate::diffusion::guidance::{Comparison, compare, guide};
 use crate::host::HostTensor;
@@ -201,24 +203,14 @@ impl Lab for Guidance {
         ui.add_space(theme.px(8.0));
         let room = ui.available_rect_before_wrap();
         let (gap, header) = (theme.px(28.0), theme.px(HEADER));
-        let legend = theme.px(44.0);
-        let between = theme.px(6.0);
-        // Two by two groups of two by two cells at the right; the picture takes what is left.
-        let cell_by_height = (room.height() - legend - 2.0 * header - theme.px(10.0) - 2.0 * between) / 4.0;
-        let cell_by_width = ((room.width() - gap) * 0.48 - theme.px(18.0) - 2.0 * between) / 4.0;
-        let cell = cell_by_height.min(cell_by_width).max(16.0).floor();
-        let group = 2.0 * cell + between;
-        let maps = 2.0 * group + theme.px(18.0);
-        let side = (room.width() - gap - maps).min(room.height() - header).max(64.0).floor();
-        let spare = (room.width() - gap - maps - side).max(0.0);
+        let plan = Plan::new(theme, vec2((room.width() - gap) * 0.56, room.height()), cx.latent_channels());
+        let maps = plan.size(theme);
+        let side = (room.width() - gap - maps.x).min(room.height() - header).max(64.0).floor();
+        let spare = (room.width() - gap - maps.x - side).max(0.0);
         let left = room.left() + (spare * 0.5).floor();
-        let maps_height = 2.0 * (header + group) + theme.px(10.0) + legend;
-        let top = room.top() + ((room.height() - maps_height.max(side + header)) * 0.3).max(0.0).floor();
+        let top = room.top() + ((room.height() - maps.y.max(side + header)) * 0.3).max(0.0).floor();
         self.picture_tile(cx, ui, Rect::from_min_size(pos2(left, top), vec2(side, side + header)));
-        let below = Rect::from_min_max(pos2(left, top + header + side + theme.px(14.0)), pos2(left + side, top + maps_height));
-        self.input_strip(cx, ui, below);
-        let origin = pos2(left + side + gap, top);
-        self.heat_maps(cx, ui, origin, cell, between, maps);
+        self.heat_maps(cx, ui, pos2(left + side + gap, top), &plan);
     }
 
     fn side_ui(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) {

@@ -1,17 +1,19 @@
-//! What the lab shows: the picture, the four fields, the right panel.
+//! What the lab shows: the picture, what both predictions look at, the four fields, the right panel.
 
-use super::{COARSE_STEPS, Guidance, RANGES};
+use super::plan::Plan;
+use super::{COARSE_STEPS, Guidance, RANGES, Settings};
 use crate::diffusion::guidance::paper_scale;
 use crate::host::HostTensor;
 use crate::ui::labs::LabContext;
-use crate::ui::theme::{Symbol, Weight};
+use crate::ui::theme::{Symbol, Theme, Weight};
+use crate::ui::widgets::channels::{self, Look};
 use crate::ui::widgets::controls::{math_readout, paragraph, progress, section, segmented, text_button};
 use crate::ui::widgets::math::{Math, equation, figures, inline, op, row, sym, word};
 use crate::ui::widgets::slider::{self, Spec};
 use crate::ui::widgets::textures::{Mapping, Scale};
 use crate::ui::widgets::tile::{self, Badge, HEADER, Tile};
 use crate::worker::protocol::Slot;
-use egui::{Rect, Ui, UiBuilder, pos2, vec2};
+use egui::{Pos2, Rect, Ui, UiBuilder, pos2, vec2};
 
 fn eps_uncond() -> Math {
     sym("ε", Symbol::Unconditional).with_index("∅")
@@ -59,38 +61,22 @@ impl Guidance {
         tile::show(ui, theme, rect, &tile);
     }
 
-    /// The four channels of x_t, which both predictions look at, where there is room for them.
-    pub(super) fn input_strip(&self, cx: &mut LabContext<'_>, ui: &mut Ui, rect: Rect) {
+    /// What both predictions look at, where there is room for it, and the four fields below; the channels lie in line.
+    pub(super) fn heat_maps(&self, cx: &mut LabContext<'_>, ui: &mut Ui, origin: Pos2, plan: &Plan) {
         let theme = cx.theme;
-        let gap = theme.px(6.0);
-        let words = theme.px(130.0);
-        let edge = rect.height().min((rect.width() - words - 3.0 * gap) / 4.0).floor();
-        let Some(frame) = self.frame(cx.clock.position()).cloned().filter(|_| edge >= theme.px(40.0)) else { return };
-        let symbol = row([sym("x", Symbol::Plain).with_index("t")]);
-        inline(ui.painter(), theme, &symbol, 20.0, pos2(rect.left(), rect.top() + theme.px(18.0)));
-        let text =
-            ui.painter().layout("what both predictions look at".to_owned(), theme.small(), theme.palette().dim, words - theme.px(20.0));
-        ui.painter().galley(pos2(rect.left(), rect.top() + theme.px(28.0)), text, theme.palette().dim);
-        for channel in 0..4.min(frame.x.shape().get(1).copied().unwrap_or(0)) {
-            let left = rect.right() - (4 - channel) as f32 * edge - (3 - channel) as f32 * gap;
-            let cell = Rect::from_min_size(pos2(left, rect.top()), vec2(edge, edge));
-            let mapping = Mapping::Heat { channel, range: cx.work.guidance.range, scale: cx.work.guidance.scale };
-            let texture = cx.textures.get(ui.ctx(), theme, ("x_t", channel), &frame.x, mapping, false);
-            tile::frame(ui, theme, cell, Some(texture), "");
-            ui.interact(cell, ui.scope_id().with(("x_t", channel)), egui::Sense::hover())
-                .on_hover_ui(|ui| cell_tip(ui, cell, &frame.x, channel));
-        }
-    }
-
-    pub(super) fn heat_maps(&self, cx: &mut LabContext<'_>, ui: &mut Ui, origin: egui::Pos2, cell: f32, between: f32, wide: f32) {
-        let theme = cx.theme;
-        let p = theme.palette();
-        let header = theme.px(HEADER);
-        let group = 2.0 * cell + between;
+        let Settings { range, scale, .. } = cx.work.guidance;
         let negative = !cx.session.negative.trim().is_empty();
+        if let Some((corner, grid)) = plan.input(theme, origin) {
+            let frame = self.frame(cx.clock.position()).cloned();
+            let x = frame.as_ref().map(|frame| &frame.x);
+            let heading = (row([sym("x", Symbol::Plain).with_index("t")]), "what both predictions look at", None);
+            field_header(ui, theme, corner, grid.size().x, heading);
+            let look = Look { slot: "x_t", range, scale };
+            channels::show(ui, theme, cx.textures, corner + vec2(0.0, theme.px(HEADER)), &grid, x, look);
+        }
         let fields = self.fields.as_ref();
         let difference = row([eps_cond(), op("−"), eps_uncond()]);
-        let plan: [(Math, &str, Option<&HostTensor>, Option<f64>); 4] = [
+        let shown: [(Math, &str, Option<&HostTensor>, Option<f64>); 4] = [
             (
                 eps_uncond(),
                 if negative { "negative prompt" } else { "no prompt" },
@@ -101,41 +87,17 @@ impl Guidance {
             (difference, "difference", fields.map(|f| &f.difference), fields.map(|f| f.comparison.norm_difference)),
             (eps_guided(), "guided", fields.map(|f| &f.guided), fields.map(|f| f.guided_norm)),
         ];
-        for (i, (symbol, title, tensor, norm)) in plan.into_iter().enumerate() {
-            let corner = origin + vec2((i % 2) as f32 * (group + theme.px(18.0)), (i / 2) as f32 * (header + group + theme.px(10.0)));
-            let baseline = corner.y + header * 0.5 + theme.px(5.0);
-            let left = corner.x + inline(ui.painter(), theme, &symbol, 20.0, pos2(corner.x, baseline)) + theme.px(10.0);
-            let mut right = corner.x + group;
-            if let Some(norm) = norm {
-                let text = format!("norm {norm:.1}");
-                let galley = ui.painter().layout_no_wrap(text, theme.font(Weight::Medium, 14.0), p.text);
-                right -= galley.size().x;
-                ui.painter().galley(pos2(right, baseline - galley.size().y * 0.78), galley, p.text);
-            }
-            let galley = ui.painter().layout_no_wrap(title.to_owned(), theme.font(Weight::Regular, 13.5), p.dim);
-            if left + galley.size().x < right - theme.px(6.0) {
-                ui.painter().galley(pos2(left, baseline - galley.size().y * 0.78), galley, p.dim);
-            }
-            for channel in 0..4 {
-                let offset = vec2((channel % 2) as f32, (channel / 2) as f32) * (cell + between);
-                let rect = Rect::from_min_size(corner + vec2(0.0, header) + offset, vec2(cell, cell));
-                let mapping = Mapping::Heat { channel, range: cx.work.guidance.range, scale: cx.work.guidance.scale };
-                let texture = tensor
-                    .filter(|t| t.shape().len() == 4 && t.shape()[1] > channel)
-                    .map(|t| cx.textures.get(ui.ctx(), theme, ("eps", i, channel), t, mapping, false));
-                tile::frame(ui, theme, rect, texture, "");
-                let response = ui.interact(rect, ui.scope_id().with(("eps", i, channel)), egui::Sense::hover());
-                if let Some(t) = tensor.filter(|t| t.shape().len() == 4 && t.shape()[1] > channel) {
-                    response.on_hover_ui(|ui| cell_tip(ui, rect, t, channel));
-                }
-            }
+        for (i, (symbol, title, tensor, norm)) in shown.into_iter().enumerate() {
+            let corner = plan.field(theme, origin, i);
+            field_header(ui, theme, corner, plan.grid.size().x, (symbol, title, norm));
+            let look = Look { slot: ("eps", i), range, scale };
+            channels::show(ui, theme, cx.textures, corner + vec2(0.0, theme.px(HEADER)), &plan.grid, tensor, look);
         }
-        let top = origin.y + 2.0 * (header + group) + theme.px(10.0) + theme.px(6.0);
-        let row = Rect::from_min_size(pos2(origin.x, top), vec2(wide, theme.px(36.0)));
+        let row = plan.legend(theme, origin);
         let mut child = ui.new_child(UiBuilder::new().max_rect(row).layout(egui::Layout::left_to_right(egui::Align::Center)));
         let options: Vec<(f32, String)> = RANGES.iter().map(|r| (*r, format!("±{r}"))).collect();
         let options: Vec<(f32, &str, &str)> =
-            options.iter().map(|(r, l)| (*r, l.as_str(), "Range of the colour scale that all four share.")).collect();
+            options.iter().map(|(r, l)| (*r, l.as_str(), "Range of the colour scale that all heat maps here share.")).collect();
         segmented(&mut child, theme, &mut cx.work.guidance.range, &options);
         let scales = [
             (Scale::Root, "√", "Colours by the square root of the value: the small difference shows beside the large predictions."),
@@ -143,13 +105,8 @@ impl Guidance {
         ];
         segmented(&mut child, theme, &mut cx.work.guidance.scale, &scales);
         let rest = child.available_rect_before_wrap();
-        tile::legend(
-            &mut child,
-            theme,
-            Rect::from_min_max(pos2(rest.left() + theme.px(6.0), row.top()), row.max),
-            cx.work.guidance.range,
-            cx.work.guidance.scale,
-        );
+        let bar = Rect::from_min_max(pos2(rest.left() + theme.px(6.0), row.top()), row.max);
+        tile::legend(&mut child, theme, bar, cx.work.guidance.range, cx.work.guidance.scale);
     }
 
     pub(super) fn explain(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) {
@@ -256,12 +213,19 @@ impl Guidance {
     }
 }
 
-/// The value under the pointer.
-fn cell_tip(ui: &mut Ui, rect: Rect, tensor: &HostTensor, channel: usize) {
-    let (height, width) = (tensor.shape()[2], tensor.shape()[3]);
-    let Some(pointer) = ui.ctx().pointer_latest_pos() else { return };
-    let at = |v: f32, from: f32, size: f32, count: usize| (((v - from) / size * count as f32).max(0.0) as usize).min(count - 1);
-    let (x, y) = (at(pointer.x, rect.left(), rect.width(), width), at(pointer.y, rect.top(), rect.height(), height));
-    let value = tensor.data()[channel * height * width + y * width + x];
-    ui.label(format!("[0, {channel}, {y}, {x}]  {}", crate::ui::widgets::math::format_number(f64::from(value), 1, 4)));
+/// The line above a field: its symbol, a word about it where there is room, its norm at the right.
+fn field_header(ui: &Ui, theme: &Theme, corner: Pos2, width: f32, (symbol, title, norm): (Math, &str, Option<f64>)) {
+    let p = theme.palette();
+    let baseline = corner.y + theme.px(HEADER) * 0.5 + theme.px(5.0);
+    let left = corner.x + inline(ui.painter(), theme, &symbol, 20.0, pos2(corner.x, baseline)) + theme.px(10.0);
+    let mut right = corner.x + width;
+    if let Some(norm) = norm {
+        let galley = ui.painter().layout_no_wrap(format!("norm {norm:.1}"), theme.font(Weight::Medium, 14.0), p.text);
+        right -= galley.size().x;
+        ui.painter().galley(pos2(right, baseline - galley.size().y * 0.78), galley, p.text);
+    }
+    let galley = ui.painter().layout_no_wrap(title.to_owned(), theme.font(Weight::Regular, 13.5), p.dim);
+    if left + galley.size().x < right - theme.px(6.0) {
+        ui.painter().galley(pos2(left, baseline - galley.size().y * 0.78), galley, p.dim);
+    }
 }
