@@ -477,6 +477,7 @@ fn every_channel_of_every_model_has_its_place() {
         let (mut harness, _) = open_channels(options(), [1400.0, 860.0], channels);
         settle(&mut harness);
         harness.get_by_label("Latent space").click();
+        harness.run_steps(3);
         settle(&mut harness);
         let text = format!("into the {channels} latent channels");
         assert!(harness.query_by_label_contains(&text).is_some(), "{text}");
@@ -491,7 +492,7 @@ fn every_channel_of_every_model_has_its_place() {
                 assert_eq!(places.len() * channel, before * (channel + 1), "{lab}: every field shows every channel");
             }
             for (i, place) in places.iter().enumerate() {
-                assert!(place.width() >= 30.0 && place.width() == place.height(), "{lab}, {channels} channels: {place}");
+                assert!(place.width() >= 30.0 && (place.width() - place.height()).abs() <= 1.0, "{lab}, {channels} channels: {place}");
                 assert!(places[..i].iter().all(|other| !other.intersects(*place)), "{lab}, {channels} channels: {place}");
             }
             let last = places.last().expect("cells").center();

@@ -20,8 +20,6 @@ pub struct Grid {
     pub cell: f32,
     /// Distance between two cells.
     pub gap: f32,
-    /// Further distance in the middle of a row, for a grid that lies over two others.
-    pub parting: f32,
 }
 
 impl Grid {
@@ -44,15 +42,14 @@ impl Grid {
     /// Width and height of the whole.
     pub fn size(&self) -> Vec2 {
         let along = |count: usize| count as f32 * self.cell + count.saturating_sub(1) as f32 * self.gap;
-        vec2(along(self.columns) + self.parting, along(self.rows()))
+        vec2(along(self.columns), along(self.rows()))
     }
 
-    /// The cell of a channel in the grid with its upper left corner at `corner`.
+    /// The cell of a channel in the grid with its upper left corner at `corner`, on whole points.
     pub fn cell(&self, corner: Pos2, channel: usize) -> Rect {
         let (column, row) = (channel % self.columns, channel / self.columns);
-        let parting = if 2 * column >= self.columns { self.parting } else { 0.0 };
-        let offset = vec2(column as f32, row as f32) * (self.cell + self.gap) + vec2(parting, 0.0);
-        Rect::from_min_size(corner + offset, Vec2::splat(self.cell))
+        let min = corner + vec2(column as f32, row as f32) * (self.cell + self.gap);
+        Rect::from_min_max(min.round(), (min + Vec2::splat(self.cell)).round())
     }
 }
 
@@ -109,7 +106,7 @@ mod tests {
     fn grids_have_a_place_for_every_channel_and_no_two_share_one() {
         for channels in 1..=64 {
             for columns in [Grid::compact(channels), Grid::low(channels)] {
-                let grid = Grid { channels, columns, cell: 10.0, gap: 2.0, parting: 5.0 };
+                let grid = Grid { channels, columns, cell: 10.0, gap: 2.0 };
                 let whole = Rect::from_min_size(Pos2::ZERO, grid.size());
                 let cells: Vec<Rect> = (0..channels).map(|c| grid.cell(Pos2::ZERO, c)).collect();
                 for (i, cell) in cells.iter().enumerate() {

@@ -56,7 +56,7 @@ impl ForwardReverse {
         let (widest, above) = ((room.width() - gap) * 0.5, header + theme.px(14.0));
         let latents = cx.work.forward_reverse.space == Space::Latents;
         let channels = cx.latent_channels();
-        let mut grid = Grid { channels, columns: Grid::low(channels), cell: 0.0, gap: theme.px(6.0), parting: 0.0 };
+        let mut grid = Grid { channels, columns: Grid::low(channels), cell: 0.0, gap: theme.px(6.0) };
         // What height the pictures leave over goes to the strip.
         let (side, strip) = if latents {
             let (columns, rows) = (grid.columns as f32, grid.rows() as f32);
@@ -158,7 +158,7 @@ impl ForwardReverse {
             let exact = x_latents.as_ref().and_then(|l| cx.session.decoded(l).cloned());
             let from_run = look.as_ref().filter(|_| cx.work.forward_reverse.process == Process::Closed);
             let shown = exact.clone().or_else(|| from_run.and_then(|f| f.x_picture.clone()));
-            moment.left.title = "the noisy latents, decoded";
+            moment.left.title = "noisy latents, decoded";
             moment.left.badge = Some(Badge::Decoded);
             moment.left.texture = shown.as_ref().map(|p| cx.textures.get(ui.ctx(), theme, "x_t", p, Mapping::Rgb, true));
             moment.left.waiting = "Decoding the noisy latents…".to_owned();

@@ -1,6 +1,4 @@
 //! Where the heat maps lie: x_t in one broad grid, below it two by two fields, below these the colour scale.
-//!
-//! The broad grid has the columns of the two fields under it, so that a channel is found by following its column.
 
 use crate::ui::theme::Theme;
 use crate::ui::widgets::channels::Grid;
@@ -22,11 +20,11 @@ const APART: f32 = 10.0;
 const LEGEND: f32 = 46.0;
 
 impl Plan {
-    /// The largest cells that fit into `room`. x_t is left out where it would cost the cells more than a fifth of their size.
+    /// The largest cells that fit into `room`. x_t is left out where it would make them too small to read.
     pub fn new(theme: &Theme, room: Vec2, channels: usize) -> Self {
         let columns = Grid::compact(channels);
         let gap = theme.px(if columns > 2 { 4.0 } else { 6.0 });
-        let grid = Grid { channels, columns, cell: 1.0, gap, parting: 0.0 };
+        let grid = Grid { channels, columns, cell: 1.0, gap };
         let cell = |has_input: bool| {
             // What is left when every cell is one point wide, shared among them.
             let plan = Self { grid, has_input };
@@ -35,12 +33,14 @@ impl Plan {
             (1.0 + left.x / (2 * columns) as f32).min(1.0 + left.y / rows as f32).max(16.0).floor()
         };
         let (with, without) = (cell(true), cell(false));
-        let has_input = with >= 0.8 * without;
+        let has_input = with >= theme.px(40.0).min(without);
         Self { grid: Grid { cell: if has_input { with } else { without }, ..grid }, has_input }
     }
 
+    /// Twice the columns of a field; the cells are a little larger, so that the grid is as wide as the two fields below it.
     fn input_grid(&self, theme: &Theme) -> Grid {
-        Grid { columns: 2 * self.grid.columns, parting: theme.px(ASIDE) - self.grid.gap, ..self.grid }
+        let columns = 2 * self.grid.columns;
+        Grid { columns, cell: self.grid.cell + (theme.px(ASIDE) - self.grid.gap) / columns as f32, ..self.grid }
     }
 
     fn input_height(&self, theme: &Theme) -> f32 {
@@ -82,20 +82,18 @@ mod tests {
     use crate::ui::theme::ThemeChoice;
 
     #[test]
-    fn the_columns_of_x_t_are_those_of_the_fields_below_it() {
+    fn everything_lies_in_its_room_and_x_t_is_as_wide_as_two_fields() {
         for (channels, size) in [(4, vec2(500.0, 700.0)), (8, vec2(500.0, 600.0)), (16, vec2(600.0, 1200.0))] {
             let theme = Theme::for_window(ThemeChoice::Dark, vec2(1400.0, 860.0), 1.0);
             let plan = Plan::new(&theme, size, channels);
             let whole = plan.size(&theme);
             assert!(whole.x <= size.x && whole.y <= size.y, "{channels}: {whole} in {size}");
-            let origin = pos2(3.0, 7.0);
-            let (corner, grid) = plan.input(&theme, origin).expect("there is room");
-            for column in 0..grid.columns.min(channels) {
-                let field = plan.field(&theme, origin, column / plan.grid.columns);
-                let below = plan.grid.cell(field, column % plan.grid.columns);
-                assert_eq!(grid.cell(corner, column).x_range(), below.x_range(), "{channels}: column {column}");
-            }
-            assert!(plan.legend(&theme, origin).top() >= plan.field(&theme, origin, 3).y + plan.grid.size().y);
+            let (corner, grid) = plan.input(&theme, pos2(3.0, 7.0)).expect("there is room");
+            assert!((grid.size().x - whole.x).abs() < 1e-3, "{channels}");
+            let bottom = corner.y + theme.px(HEADER) + grid.size().y;
+            assert!(bottom <= plan.field(&theme, corner, 0).y, "{channels}");
+            let end = plan.field(&theme, corner, 3) + vec2(0.0, theme.px(HEADER)) + plan.grid.size();
+            assert!(end.y <= plan.legend(&theme, corner).top() && (end.x - corner.x - whole.x).abs() < 1e-3, "{channels}");
         }
     }
 
