@@ -109,7 +109,7 @@ fn weights_of_another_type_shape_or_name_are_refused_by_name() {
     tiny.write(UNET, &edited(&|tensor| tensor["dtype"] = "I32".into()));
     refused(&tiny, "integers", &[name, "I32", "unet"]);
     tiny.write(UNET, &edited(&|tensor| tensor["shape"].as_array_mut().unwrap().reverse()));
-    refused(&tiny, "another shape", &[name, "unet", "[3, 3, 4, 8]", "[8, 4, 3, 3]"]);
+    refused(&tiny, "another shape", &[name, "unet", "[3, 3, 8, 8]", "[8, 8, 3, 3]"]);
     let renamed = edit_header(&whole, |header| {
         let tensor = header.remove(name).unwrap();
         header.insert("conv_inn.weight".into(), tensor);

@@ -203,7 +203,7 @@ impl Lab for Guidance {
         ui.add_space(theme.px(8.0));
         let room = ui.available_rect_before_wrap();
         let (gap, header) = (theme.px(28.0), theme.px(HEADER));
-        let plan = Plan::new(theme, vec2((room.width() - gap) * 0.56, room.height()), cx.latent_channels());
+        let plan = Plan::new(theme, vec2(room.width() - gap, room.height()), cx.latent_channels());
         let maps = plan.size(theme);
         let side = (room.width() - gap - maps.x).min(room.height() - header).max(64.0).floor();
         let spare = (room.width() - gap - maps.x - side).max(0.0);
