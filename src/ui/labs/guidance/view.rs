@@ -61,7 +61,7 @@ impl Guidance {
         tile::show(ui, theme, rect, &tile);
     }
 
-    /// What both predictions look at, where there is room for it, and the four fields below; the channels lie in line.
+    /// What both predictions look at, where there is room for it, and the four fields below.
     pub(super) fn heat_maps(&self, cx: &mut LabContext<'_>, ui: &mut Ui, origin: Pos2, plan: &Plan) {
         let theme = cx.theme;
         let Settings { range, scale, .. } = cx.work.guidance;
