@@ -134,7 +134,7 @@ impl<T: Differentiable> Objective for VaeObjective<T> {
             let index = below(&mut rng, self.pool.len());
             let scene = self.pool.scene(index);
             for _ in 0..per_picture.min(count - generic - crops.len()) {
-                let [x, y] = cut_out(&scene, side, &mut rng);
+                let [x, y] = cut_out(scene, side, &mut rng);
                 crops.push((index, x, y));
             }
         }
