@@ -1,8 +1,8 @@
 //! Who works on what: tasks shared out among the threads, or one after the other where every thread has work of its own.
 
 use crate::compute::{Precision, with_precision};
-use rayon::prelude::*;
 use std::cell::Cell;
+use std::sync::{Mutex, PoisonError};
 
 thread_local! {
     /// Threads that work started on this thread may use; 0 until it is set: all.
@@ -34,18 +34,45 @@ pub(crate) fn each<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
     if width() == 1 || tasks.len() == 1 {
         tasks.into_iter().for_each(work);
     } else {
-        tasks.into_par_iter().with_max_len(1).for_each(work);
+        together(tasks, work);
     }
 }
 
-/// Runs `work` on every task and collects what it gives, in order; each task's own operations share the threads evenly.
+/// Runs `work` on every task and collects what it gives, in order; each task's own operations share the threads evenly, and
+/// compute in the precision of this one.
 pub(crate) fn parts<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
     let each = (width() / tasks.len().max(1)).max(1);
     if width() == 1 || tasks.len() == 1 {
         return tasks.into_iter().map(work).collect();
     }
     let precision = Precision::current();
-    tasks.into_par_iter().with_max_len(1).map(|task| with_precision(precision, || with_width(each, || work(task)))).collect()
+    let results = Mutex::new(Vec::with_capacity(tasks.len()));
+    together(tasks.into_iter().enumerate().collect(), |(at, task)| {
+        let result = with_precision(precision, || with_width(each, || work(task)));
+        results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Runs `work` on every task, on this thread and on as many of the pool as there are more tasks and cores. This one begins at once,
+/// and the other core is idle when its thread is woken; two woken together may begin on the same core.
+fn together<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
+    let helpers = width().min(tasks.len()) - 1;
+    let left = Mutex::new(tasks.into_iter());
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let share = || {
+        while let Some(task) = next() {
+            work(task);
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        for _ in 0..helpers {
+            scope.spawn(|_| share());
+        }
+        share();
+    });
 }
 
 /// Divides `0..total` into ranges, as many as keep all threads busy when there are `among` of these totals, each a multiple of
