@@ -4,7 +4,6 @@
 
 use super::vectorized;
 use super::window::{Entry, repeated};
-use crate::compute::Activation;
 
 /// Rows whose values are summed in f32 before the sum goes on in f64.
 const RUN: usize = 64;
@@ -156,24 +155,13 @@ impl GroupShape {
 /// `act(scale x + shift)` of one picture.
 pub(crate) fn apply(x: &[f32], entry: &Entry<'_>, y: &mut [f32]) {
     let channels = entry.scale.len();
-    let times = (512 / channels).max(1);
+    let long = long(channels, x.len());
     let (mut scale, mut shift) = (Vec::new(), Vec::new());
-    repeated(entry.scale, times, &mut scale);
-    repeated(entry.shift, times, &mut shift);
+    repeated(entry.scale, long / channels, &mut scale);
+    repeated(entry.shift, long / channels, &mut shift);
     vectorized(
         #[inline(always)]
-        || {
-            for (x, y) in x.chunks(times * channels).zip(y.chunks_mut(times * channels)) {
-                let rows = y.iter_mut().zip(x).zip(scale.iter().zip(&shift));
-                match entry.activation {
-                    Activation::Identity => rows.for_each(|((y, &x), (a, b))| *y = a * x + b),
-                    Activation::Silu => {
-                        rows.for_each(|((y, &x), (a, b))| *y = super::math::activate(Activation::Silu, a * x + b));
-                    }
-                    other => rows.for_each(|((y, &x), (a, b))| *y = super::math::activate(other, a * x + b)),
-                }
-            }
-        },
+        || x.chunks(long).zip(y.chunks_mut(long)).for_each(|(x, y)| Entry::apply(entry.activation, &scale, &shift, x, y)),
     );
 }
 

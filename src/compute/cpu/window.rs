@@ -144,7 +144,7 @@ pub(crate) struct Entry<'a> {
 impl Entry<'_> {
     /// `y = act(scale x + shift)` over a row; `scale` and `shift` repeated as often as there are columns.
     #[inline(always)]
-    fn apply(activation: Activation, scale: &[f32], shift: &[f32], x: &[f32], y: &mut [f32]) {
+    pub fn apply(activation: Activation, scale: &[f32], shift: &[f32], x: &[f32], y: &mut [f32]) {
         let items = y.iter_mut().zip(x).zip(scale.iter().zip(shift));
         match activation {
             Activation::Identity => items.for_each(|((y, &x), (&a, &b))| *y = a * x + b),
