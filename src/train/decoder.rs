@@ -1,13 +1,14 @@
 //! More training for the decoder alone, with the encoder frozen: pictures get crisper while every latent stays what it is, so a
-//! denoiser trained on the latents goes on to fit.
+//! denoiser trained on the latents goes on to fit. A critic ([`super::adversary`]) sees to it that edges are edges.
 
 use super::Result;
+use super::adversary::{self, Critic};
 use super::losses::{self, Reconstruction};
 use super::optimizer::AdamWConfig;
 use super::record::Part;
 use super::runner::{Objective, Share};
-use super::vae::{Moments, VaeBatch, VaeObjective};
-use super::vars::{Leaves, Variable, Weights};
+use super::vae::{self, Moments, VaeBatch, VaeObjective};
+use super::vars::{Leaves, Variable, Weights, start};
 use crate::compute::{Differentiable, Precision, Tensor, with_precision};
 use crate::model::ModelError;
 use crate::model::params::{Init, ParamSource, Params};
@@ -16,6 +17,13 @@ use std::sync::Mutex;
 
 /// AdamW as the decoder is trained.
 pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, clip: 1.0, ema: 0.999 };
+
+/// The critic's pull on the pixels, as a share of the norm of the reconstruction's gradient.
+const PULL: f64 = 0.5;
+/// Steps in which the critic finds its feet, before it pulls, and in which its pull then grows.
+const WARMUP_STEPS: u64 = 300;
+/// Where the critic's variables lie.
+const CRITIC: &str = "critic";
 
 /// Whether a weight of the autoencoder belongs to its decoder.
 fn of_decoder(path: &str) -> bool {
@@ -43,13 +51,16 @@ impl<T: Differentiable> DecoderObjective<T> {
     ) -> Result<(Self, Vec<Variable>)> {
         let (data, _) = VaeObjective::<T>::new(config, seed ^ 0x6465_636f, batch, device, precision)?;
         let (own, frozen): (Vec<_>, Vec<_>) = weights.list.into_iter().partition(|(path, _)| of_decoder(path));
-        let variables = own.into_iter().map(|(path, values)| Variable { path, values }).collect();
+        let mut variables: Vec<_> = own.into_iter().map(|(path, values)| Variable { path, values }).collect();
+        let (_, critic) = start::<T, _>(seed ^ 0x6372_6974, device, |p| Critic::new(&p.pp(CRITIC)))?;
+        variables.extend(critic);
         Ok((Self { data, frozen: Weights::new(frozen) }, variables))
     }
 
     /// The whole autoencoder's weights, with those of the decoder in training.
     pub fn whole(&self, decoder: &Weights) -> Weights {
-        Weights::new(self.frozen.list.iter().chain(&decoder.list).cloned().collect())
+        let own = decoder.list.iter().filter(|(path, _)| of_decoder(path));
+        Weights::new(self.frozen.list.iter().chain(own).cloned().collect())
     }
 }
 
@@ -74,18 +85,32 @@ impl<T: Tensor> ParamSource<T> for Both<'_, '_, T> {
     }
 }
 
+/// The autoencoder and its critic.
+pub struct Pair<T: Tensor> {
+    autoencoder: AutoencoderKl<T>,
+    critic: Critic<T>,
+}
+
+/// The data of a step.
+#[derive(Debug)]
+pub struct DecoderBatch {
+    pictures: VaeBatch,
+    /// The critic's pull in this step.
+    pull: f64,
+}
+
 impl<T: Differentiable> Objective for DecoderObjective<T> {
     type Tensor = T;
-    type Model = AutoencoderKl<T>;
-    type Batch = VaeBatch;
+    type Model = Pair<T>;
+    type Batch = DecoderBatch;
 
     fn device(&self) -> &T::Device {
         self.data.device()
     }
 
-    fn build(&self, p: &Params<'_, T>) -> std::result::Result<AutoencoderKl<T>, ModelError> {
+    fn build(&self, p: &Params<'_, T>) -> std::result::Result<Pair<T>, ModelError> {
         let both = Mutex::new(Both { variables: p, frozen: &self.frozen, device: self.device() });
-        self.data.build(&Params::root(&both))
+        Ok(Pair { autoencoder: self.data.build(&Params::root(&both))?, critic: Critic::new(&p.pp(CRITIC))? })
     }
 
     fn name(&self) -> &'static str {
@@ -93,33 +118,40 @@ impl<T: Differentiable> Objective for DecoderObjective<T> {
     }
 
     fn fingerprint(&self) -> String {
-        format!("decoder of {}", self.data.fingerprint())
+        format!("decoder with a critic of {}", self.data.fingerprint())
     }
 
     fn parts(&self) -> Vec<&'static str> {
-        vec!["loss", "l1", "mse", "edges", "psnr"]
+        vec!["loss", "l1", "mse", "edges", "psnr", "critic"]
     }
 
     fn phase(&self, fraction: f64) -> usize {
         self.data.phase(fraction)
     }
 
-    fn batch(&self, step: u64, phase: usize) -> Result<Vec<VaeBatch>> {
-        self.data.batch(step, phase)
+    fn batch(&self, step: u64, phase: usize) -> Result<Vec<DecoderBatch>> {
+        let pull = PULL * (step.saturating_sub(WARMUP_STEPS) as f64 / WARMUP_STEPS as f64).min(1.0);
+        Ok(self.data.batch(step, phase)?.into_iter().map(|pictures| DecoderBatch { pictures, pull }).collect())
     }
 
-    fn share(&self, leaves: &Leaves<T>, model: &AutoencoderKl<T>, part: VaeBatch) -> Result<Share> {
+    fn share(&self, leaves: &Leaves<T>, model: &Pair<T>, part: DecoderBatch) -> Result<Share> {
         with_precision(self.data.precision(), || {
-            let VaeBatch { pictures, noise } = part;
+            let DecoderBatch { pictures: VaeBatch { pictures, noise }, pull } = part;
             let samples = pictures.shape()[0] as u64;
-            let (mean, logvar) = model.encode(&T::from_host(&pictures, self.device())?)?;
+            let Pair { autoencoder, critic } = model;
+            let (mean, logvar) = autoencoder.encode(&T::from_host(&pictures, self.device())?)?;
             let latents = Moments { mean: mean.to_host()?, logvar: logvar.to_host()? }.sample(&noise);
-            let output = model.decode(&T::from_host(&latents, self.device())?)?;
-            let Reconstruction { l1, mse, edges, total, gradient } = losses::reconstruction(&output.to_host()?, &pictures);
+            let output = autoencoder.decode(&T::from_host(&latents, self.device())?)?;
+            let picture = output.to_host()?;
+            let Reconstruction { l1, mse, edges, total, gradient } = losses::reconstruction(&picture, &pictures);
+            let verdict = adversary::criticise(self, leaves, critic, &pictures, &picture)?;
+            let gradient = adversary::balanced(&gradient, &verdict.by_output, pull);
+            let mut gradients = T::backward(&[(&output, &gradient)], &leaves.tensors())?;
+            vae::join(&mut gradients, verdict.own);
             // Pixels are in -1..1 here, so their peak is 2.
             let psnr = -10.0 * (mse / 4.0).max(1e-12).log10();
-            let parts = [total, l1, mse, edges, psnr].map(Part::one).to_vec();
-            Share::of(leaves, &[(&output, &gradient)], parts, samples)
+            let parts = [total, l1, mse, edges, psnr, verdict.loss].map(Part::one).to_vec();
+            Ok(Share { parts, samples, gradients })
         })
     }
 
@@ -133,7 +165,6 @@ mod tests {
     use super::*;
     use crate::compute::cpu::CpuTensor;
     use crate::train::runner;
-    use crate::train::vars::start;
 
     /// Every variable of the decoder gets a gradient, and the encoder is none of them.
     #[test]
@@ -142,12 +173,15 @@ mod tests {
         let (_, all) = start::<CpuTensor, _>(3, &(), |p| AutoencoderKl::new(&config, p)).unwrap();
         let weights = Weights::new(all.iter().map(|v| (v.path.clone(), v.values.clone())).collect());
         let (objective, variables) = DecoderObjective::<CpuTensor>::new(&config, weights, 0, 4, &(), Precision::F32).unwrap();
-        assert!(!variables.is_empty() && variables.iter().all(|v| of_decoder(&v.path)));
-        assert_eq!(objective.frozen.list.len() + variables.len(), all.len());
+        let decoders = variables.iter().filter(|v| of_decoder(&v.path)).count();
+        assert!(decoders > 0 && variables.iter().all(|v| of_decoder(&v.path) || v.path.starts_with(CRITIC)));
+        assert_eq!(objective.frozen.list.len() + decoders, all.len());
         let optimizer = crate::train::optimizer::AdamW::new(variables, ADAMW);
         let shares = runner::evaluate(&objective, &optimizer, objective.batch(0, 0).unwrap()).unwrap();
         assert!(shares.iter().all(|share| share.gradients.iter().all(Option::is_some)));
         let sheet_weights = objective.whole(&optimizer.ema());
         assert_eq!(sheet_weights.list.len(), all.len());
+        assert!(objective.batch(0, 0).unwrap().iter().all(|part| part.pull == 0.0));
+        assert!(objective.batch(2 * WARMUP_STEPS, 0).unwrap().iter().all(|part| part.pull == PULL));
     }
 }

@@ -136,6 +136,24 @@ pub fn weighted_mse(output: &HostTensor, target: &HostTensor, weights: &[f64]) -
     (errors, loss, tensor(output.shape(), gradient))
 }
 
+/// The hinge loss of a critic whose `scores: [2 B, ..]` are those of B pictures and then of B reconstructions, and its gradient:
+/// `mean(max(0, 1 - picture)) + mean(max(0, 1 + reconstruction))` (Lim and Ye 2017, arXiv 1705.02894, equation 2).
+pub fn hinge(scores: &HostTensor) -> (f64, HostTensor) {
+    let half = scores.len() / 2;
+    let share = 1.0 / half.max(1) as f64;
+    let mut gradient = vec![0.0_f32; scores.len()];
+    let mut loss = 0.0;
+    for (at, (g, &score)) in gradient.iter_mut().zip(scores.data()).enumerate() {
+        let towards = if at < half { 1.0 } else { -1.0 };
+        let missing = 1.0 - towards * f64::from(score);
+        if missing > 0.0 {
+            loss += share * missing;
+            *g = (-towards * share) as f32;
+        }
+    }
+    (loss, tensor(scores.shape(), gradient))
+}
+
 /// What the contrastive loss gives.
 #[derive(Debug, Clone)]
 pub struct Contrast {
@@ -309,6 +327,16 @@ mod tests {
         let weights = [1.0, 0.25, 0.5];
         let (_, _, gradient) = weighted_mse(&x, &y, &weights);
         check(&x, &gradient, 1, |x| weighted_mse(x, &y, &weights).1);
+    }
+
+    #[test]
+    fn hinge_gradient() {
+        let scores = gaussian(1, Stream::Eval, [6, 1, 3, 3]);
+        let (_, gradient) = hinge(&scores);
+        check(&scores, &gradient, 1, |x| hinge(x).0);
+        let sure = HostTensor::from_fn([4], |at| if at < 2 { 1.5 } else { -1.5 });
+        assert_eq!(hinge(&sure).0, 0.0);
+        assert_eq!(hinge(&HostTensor::full([4], 0.0)).0, 2.0);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! live on the host, where the optimizer changes them; each step makes leaves of them ([`vars::Leaves`]) and builds the network
 //! on these.
 
+pub mod adversary;
 pub mod answers;
 pub mod assemble;
 pub mod augment;

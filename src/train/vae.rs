@@ -27,8 +27,8 @@ use std::ops::Range;
 
 /// AdamW as the autoencoder is trained.
 pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, clip: 1.0, ema: 0.998 };
-/// Weight of the divergence from unit Gaussian latents, per element.
-const KL_WEIGHT: f64 = 1e-3;
+/// Weight of the divergence from unit Gaussian latents, per element: enough to keep them compact, little enough to keep fine detail.
+const KL_WEIGHT: f64 = 2e-4;
 /// The share of the budget that is spent on cut-outs.
 const CROPS_UNTIL: f64 = 0.8;
 /// Cut-outs taken of each picture, so that drawing pictures does not hold the training up.
@@ -228,7 +228,7 @@ impl Moments {
 }
 
 /// Joins the gradients of two parts of a network; a variable of both gets the sum.
-fn join(sum: &mut Gradients, other: Gradients) {
+pub(super) fn join(sum: &mut Gradients, other: Gradients) {
     for (sum, other) in sum.iter_mut().zip(other) {
         match (sum.as_mut(), other) {
             (Some(sum), Some(other)) => sum.iter_mut().zip(other).for_each(|(sum, value)| *sum += value),
