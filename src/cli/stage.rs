@@ -77,9 +77,20 @@ impl Player {
         self.stage.pose();
     }
 
+    /// What a hand does before the next frame.
+    pub fn push(&mut self, event: egui::Event) {
+        self.input.events.push(event);
+    }
+
+    /// Whether everything that the lab on view asked for has come.
+    pub fn is_settled(&self) -> bool {
+        self.stage.is_settled()
+    }
+
     /// Draws the next frame, a sixtieth of a second after the last one by the clock that the window sees.
     pub fn frame(&mut self) -> egui::FullOutput {
-        let mut input = self.input.clone();
+        let events = std::mem::take(&mut self.input.events);
+        let mut input = egui::RawInput { events, ..self.input.clone() };
         input.time = Some(self.frame as f64 * FRAME_SECS);
         input.predicted_dt = FRAME_SECS as f32;
         self.frame += 1;

@@ -1,5 +1,6 @@
 //! The window as a whole: it holds the settings, the clock and the session, and gives each its place.
 
+use super::chrome::top_bar::{Asked, Looks};
 use super::chrome::{clock_bar, help, rail, top_bar};
 use super::clock::{Clock, Pace};
 use super::dialogs::{Answer, Dialogs};
@@ -58,6 +59,9 @@ impl Default for Options {
     }
 }
 
+/// How much larger everything is on the whole screen, where it is seen from the back of a room.
+const PRESENTED: f32 = 1.2;
+
 /// The window.
 pub struct App {
     pub(super) settings: Settings,
@@ -71,6 +75,8 @@ pub struct App {
     styled: Option<(Theme, Arc<egui::Style>)>,
     pub(super) pace: Pace,
     pub(super) help: bool,
+    /// Whether the lab and its clock have the whole screen.
+    pub(super) presenting: bool,
     pub(super) lab_rect: Option<Rect>,
     typed_secs: f64,
     remember: bool,
@@ -119,7 +125,7 @@ impl App {
             session.open_picture(source);
         }
         let mut clock = Clock::new(session.levels.count());
-        clock.playing = playing;
+        clock.playing = playing && !settings.reduced_motion;
         let theme = Theme::for_window(settings.theme, ctx.content_rect().size(), settings.zoom);
         ctx.options_mut(|o| o.zoom_with_keyboard = false);
         Self {
@@ -133,6 +139,7 @@ impl App {
             styled: None,
             pace: Pace::default(),
             help: false,
+            presenting: false,
             lab_rect: None,
             typed_secs: f64::NEG_INFINITY,
             remember,
@@ -214,6 +221,9 @@ impl App {
         self.restyle(ui);
         let now = ctx.input(|i| i.time);
         let news = self.session.poll();
+        for path in self.session.opened.drain(..) {
+            self.settings.opened(&path);
+        }
         self.follow_picture();
         self.settle_prompts(&ctx, now);
         self.keys(&ctx);
@@ -257,9 +267,11 @@ impl App {
 
     fn restyle(&mut self, ui: &mut Ui) {
         let ctx = ui.ctx().clone();
-        self.theme = Theme::for_window(self.settings.theme, ctx.content_rect().size(), self.settings.zoom);
-        if self.styled.as_ref().is_none_or(|(theme, _)| *theme != self.theme) {
-            let style = Arc::new(self.theme.style());
+        let zoom = self.settings.zoom * if self.presenting { PRESENTED } else { 1.0 };
+        self.theme = Theme::for_window(self.settings.theme, ctx.content_rect().size(), zoom);
+        let motion = if self.settings.reduced_motion { 0.0 } else { theme::FADE_SECS };
+        if self.styled.as_ref().is_none_or(|(theme, style)| *theme != self.theme || style.animation_time != motion) {
+            let style = Arc::new(egui::Style { animation_time: motion, ..self.theme.style() });
             let (ours, kind) = match self.settings.theme {
                 ThemeChoice::Dark => (egui::Theme::Dark, egui::ThemePreference::Dark),
                 ThemeChoice::Light => (egui::Theme::Light, egui::ThemePreference::Light),
@@ -326,28 +338,45 @@ impl App {
         let theme = self.theme;
         let p = theme.palette();
         let frame = |x, y| Frame::new().fill(p.panel).inner_margin(theme.margin_xy(x, y));
+        if !self.presenting {
+            self.upper_bars(ui);
+        }
+        Panel::bottom("clock").exact_size(theme.px(88.0)).resizable(false).frame(frame(18.0, 8.0)).show(ui, |ui| {
+            clock_bar::show(ui, &theme, &mut self.clock, &mut self.settings, &self.pace);
+        });
+    }
+
+    /// The rail and the top bar, which leave while the lab has the whole screen.
+    fn upper_bars(&mut self, ui: &mut Ui) {
+        let theme = self.theme;
+        let fill = theme.palette().panel;
+        let frame = |x, y| Frame::new().fill(fill).inner_margin(theme.margin_xy(x, y));
         Panel::left("rail").exact_size(theme.px(rail::WIDTH)).resizable(false).frame(frame(8.0, 10.0)).show(ui, |ui| {
             if let Some(id) = rail::show(ui, &theme, &self.settings.lab.clone()) {
                 self.show_lab(id);
             }
         });
-        let mut action = None;
+        let mut asked = None;
         Panel::top("top bar").exact_size(theme.px(64.0)).resizable(false).frame(frame(18.0, 6.0)).show(ui, |ui| {
             let state = top_bar::State {
                 history: (self.history.can_undo(&self.settings.work), self.history.can_redo()),
                 work: &mut self.settings.work,
                 session: &self.session,
                 negative: LABS.iter().any(|lab| lab.id == self.settings.lab && lab.negative),
-                choice: self.settings.theme,
+                settings: Looks {
+                    choice: self.settings.theme,
+                    zoom: self.settings.zoom,
+                    reduced_motion: self.settings.reduced_motion,
+                    recent: &self.settings.recent,
+                },
             };
-            action = top_bar::show(ui, &theme, state);
+            asked = top_bar::show(ui, &theme, state);
         });
-        if let Some(action) = action {
-            self.act(ui.ctx(), action);
+        match asked {
+            Some(Asked::Act(action)) => self.act(ui.ctx(), action),
+            Some(Asked::OpenRecent(path)) => self.session.open_picture(PictureSource::File(path)),
+            None => {}
         }
-        Panel::bottom("clock").exact_size(theme.px(88.0)).resizable(false).frame(frame(18.0, 8.0)).show(ui, |ui| {
-            clock_bar::show(ui, &theme, &mut self.clock, &mut self.settings, &self.pace);
-        });
     }
 
     fn lab_ui(&mut self, ui: &mut Ui, lab: &mut dyn Lab, wishes: &mut Vec<Wish>, now: f64) {

@@ -6,6 +6,7 @@ use crate::host::HostTensor;
 use crate::worker::protocol::{
     Command, DeviceKind, Event, ForwardRequest, Frame, JobId, ModelCard, ModelSource, Picture, PictureSource, RunRequest, Slot, Tokens,
 };
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The worker as the window sees it. No call may block.
@@ -213,6 +214,9 @@ pub struct Session {
     wanted_scene: Option<u64>,
     picture_job: Option<JobId>,
     picture_is_scene: bool,
+    opening: Option<PathBuf>,
+    /// Files of the person's that became pictures, to be remembered.
+    pub opened: Vec<PathBuf>,
     /// The forward run of the first lab.
     pub forward: Run<ForwardRequest>,
     /// The reverse run of the first lab.
@@ -246,6 +250,8 @@ impl Session {
             wanted_scene: None,
             picture_job: None,
             picture_is_scene: false,
+            opening: None,
+            opened: Vec::new(),
             forward: Run::default(),
             reverse: Run::default(),
             guidance: Run::default(),
@@ -283,6 +289,7 @@ impl Session {
                 if self.picture_job.is_none_or(|mine| mine == job) {
                     self.picture_job = None;
                     self.picture = Some(picture);
+                    self.opened.extend(self.opening.take());
                 }
             }
             Event::Frame { job, slot, frame } => match slot {
@@ -341,15 +348,17 @@ impl Session {
             let job = self.backend.send(Command::OpenPicture(PictureSource::Scene { seed }));
             if job.is_some() {
                 (self.wanted_scene, self.picture_job, self.picture_is_scene) = (Some(seed), job, true);
+                self.opening = None;
             }
         }
     }
 
     /// Opens a picture of the person's; it stays until another scene is asked for.
     pub fn open_picture(&mut self, source: PictureSource) {
+        let path = if let PictureSource::File(path) = &source { Some(path.clone()) } else { None };
         let job = self.backend.send(Command::OpenPicture(source));
         if job.is_some() {
-            (self.picture_job, self.picture_is_scene) = (job, false);
+            (self.picture_job, self.picture_is_scene, self.opening) = (job, false, path);
         } else {
             self.notices.push(Tone::Failure, "The picture could not be opened: too much is waiting. Try again.");
         }

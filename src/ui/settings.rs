@@ -3,6 +3,7 @@
 use super::labs;
 use super::theme::ThemeChoice;
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
 /// Everything that is kept from one start to the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,10 @@ pub struct Settings {
     pub looping: bool,
     /// How much larger than usual everything is.
     pub zoom: f32,
+    /// Whether things jump where they would glide, and nothing plays unasked.
+    pub reduced_motion: bool,
+    /// Pictures opened lately, the newest first.
+    pub recent: Vec<PathBuf>,
     /// What undo goes back over.
     pub work: Work,
 }
@@ -49,7 +54,16 @@ pub const SEEDS: u64 = 100_000;
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { theme: ThemeChoice::Dark, lab: labs::LABS[0].id.to_owned(), speed: 1.0, looping: true, zoom: 1.0, work: Work::default() }
+        Self {
+            theme: ThemeChoice::Dark,
+            lab: labs::LABS[0].id.to_owned(),
+            speed: 1.0,
+            looping: true,
+            zoom: 1.0,
+            reduced_motion: false,
+            recent: Vec::new(),
+            work: Work::default(),
+        }
     }
 }
 
@@ -71,6 +85,21 @@ impl Default for Work {
 impl Settings {
     /// Smallest and largest zoom.
     pub const ZOOM: (f32, f32) = (0.8, 1.6);
+
+    /// Pictures that are remembered as opened lately.
+    pub const MOST_RECENT: usize = 8;
+
+    /// Puts a picture in front of those opened lately.
+    pub fn opened(&mut self, path: &Path) {
+        self.recent.retain(|other| other != path);
+        self.recent.insert(0, path.to_owned());
+        self.recent.truncate(Self::MOST_RECENT);
+    }
+
+    /// Larger or smaller by `by`, to a tenth.
+    pub fn enlarge(&mut self, by: f32) {
+        self.zoom = (((self.zoom + by) * 10.0).round() / 10.0).clamp(Self::ZOOM.0, Self::ZOOM.1);
+    }
 
     /// Reads what was kept. What is out of range is brought back into it.
     ///
@@ -99,6 +128,7 @@ impl Settings {
             self.zoom = 1.0;
         }
         self.zoom = self.zoom.clamp(Self::ZOOM.0, Self::ZOOM.1);
+        self.recent.truncate(Self::MOST_RECENT);
         let work = &mut self.work;
         for prompt in [&mut work.prompt, &mut work.negative] {
             if prompt.chars().count() > Work::LONGEST_PROMPT {
@@ -210,6 +240,27 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_opened_again_comes_to_the_front() {
+        let mut settings = Settings::default();
+        for name in ["a", "b", "a", "c"] {
+            settings.opened(Path::new(name));
+        }
+        assert_eq!(settings.recent, ["c", "a", "b"].map(PathBuf::from));
+        (0..20).for_each(|i| settings.opened(Path::new(&i.to_string())));
+        assert_eq!(settings.recent.len(), Settings::MOST_RECENT);
+        assert_eq!(Settings::read(&settings.write()).expect("own writing"), settings);
+    }
+
+    #[test]
+    fn the_size_of_text_stays_in_its_range() {
+        let mut settings = Settings::default();
+        (0..20).for_each(|_| settings.enlarge(0.1));
+        assert_eq!(settings.zoom, Settings::ZOOM.1);
+        (0..20).for_each(|_| settings.enlarge(-0.1));
+        assert_eq!(settings.zoom, Settings::ZOOM.0);
+    }
 
     #[test]
     fn a_damaged_store_gives_a_message_not_a_panic() {

@@ -4,7 +4,7 @@ use super::app::App;
 use super::chrome::top_bar::Action;
 use super::clock::{Clock, Direction};
 use super::labs::LABS;
-use super::settings::{Settings, Work, roll};
+use super::settings::{Work, roll};
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
 impl App {
@@ -18,7 +18,19 @@ impl App {
             }
             Action::SaveLab => self.dialogs.ask_save(ctx, self.lab_rect),
             Action::SaveWindow => self.dialogs.ask_save(ctx, None),
+            Action::ResetLab => {
+                (self.lab().reset)(&mut self.settings.work);
+            }
             Action::Theme => self.settings.theme = self.settings.theme.other(),
+            Action::Larger => self.settings.enlarge(0.1),
+            Action::Smaller => self.settings.enlarge(-0.1),
+            Action::NormalSize => self.settings.zoom = 1.0,
+            Action::ReducedMotion => self.settings.reduced_motion = !self.settings.reduced_motion,
+            Action::Present => {
+                self.presenting = !self.presenting;
+                ctx.send_viewport_cmd(egui::ViewportCommand::Fullscreen(self.presenting));
+            }
+            Action::Open => self.ask_open(ctx),
             Action::Help => self.help = !self.help,
         }
         ctx.request_repaint();
@@ -32,21 +44,18 @@ impl App {
             (KeyboardShortcut::new(command, Key::Y), Action::Redo),
             (KeyboardShortcut::new(command, Key::Z), Action::Undo),
             (KeyboardShortcut::new(command, Key::S), Action::SaveLab),
+            (KeyboardShortcut::new(command, Key::O), Action::Open),
+            (KeyboardShortcut::new(command, Key::Plus), Action::Larger),
+            (KeyboardShortcut::new(command, Key::Equals), Action::Larger),
+            (KeyboardShortcut::new(command, Key::Minus), Action::Smaller),
+            (KeyboardShortcut::new(command, Key::Num0), Action::NormalSize),
+            (KeyboardShortcut::new(Modifiers::NONE, Key::F11), Action::Present),
         ];
         let typing = ctx.egui_wants_keyboard_input() && ctx.text_edit_focused();
         for (shortcut, action) in shortcuts {
             let ours = !typing || !matches!(action, Action::Undo | Action::Redo);
             if ours && ctx.input_mut(|i| i.consume_shortcut(&shortcut)) {
                 self.act(ctx, action);
-            }
-        }
-        if ctx.input_mut(|i| i.consume_shortcut(&KeyboardShortcut::new(command, Key::O))) {
-            self.ask_open(ctx);
-        }
-        for (key, zoom) in [(Key::Plus, 0.1), (Key::Equals, 0.1), (Key::Minus, -0.1), (Key::Num0, 0.0)] {
-            if ctx.input_mut(|i| i.consume_shortcut(&KeyboardShortcut::new(command, key))) {
-                let next = if zoom == 0.0 { 1.0 } else { self.settings.zoom + zoom };
-                self.settings.zoom = ((next * 10.0).round() / 10.0).clamp(Settings::ZOOM.0, Settings::ZOOM.1);
             }
         }
         if typing {
@@ -61,6 +70,9 @@ impl App {
                 self.help = false;
             }
             return;
+        }
+        if self.presenting && pressed(Modifiers::NONE, Key::Escape) {
+            self.act(ctx, Action::Present);
         }
         let focused = ctx.memory(|m| m.focused().is_some());
         if !focused && pressed(Modifiers::NONE, Key::Space) {
@@ -87,6 +99,10 @@ impl App {
         }
         if pressed(Modifiers::NONE, Key::L) {
             self.settings.looping = !self.settings.looping;
+        }
+        // With Shift first: a key without modifiers is taken whatever else is held.
+        if pressed(shift, Key::R) {
+            self.act(ctx, Action::ResetLab);
         }
         if pressed(Modifiers::NONE, Key::R) {
             self.settings.work.seed = roll(self.settings.work.seed);

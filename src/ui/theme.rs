@@ -60,6 +60,11 @@ pub enum Symbol {
     Guided,
 }
 
+impl Symbol {
+    /// All of them.
+    pub const ALL: [Self; 7] = [Self::Plain, Self::Quiet, Self::Signal, Self::Noise, Self::Conditional, Self::Unconditional, Self::Guided];
+}
+
 /// The colours of one theme.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Palette {
@@ -202,11 +207,20 @@ impl Palette {
     }
 }
 
+/// How long things take to appear, in seconds.
+pub const FADE_SECS: f32 = 0.12;
+
 /// Nothing.
 pub const NO_INK: Color32 = Color32::TRANSPARENT;
 
 /// Multiplies a texture by one: shows it as it is.
 pub const UNTINTED: Color32 = Color32::WHITE;
+
+/// A share of a pixel that is covered by ink, to be multiplied by the ink's colour: a little more than its area, as text is drawn.
+pub fn coverage(share: u8) -> Color32 {
+    let share = f32::from(share) / 255.0;
+    Color32::from_white_alpha(((2.0 * share - share * share) * 255.0).round() as u8)
+}
 
 /// Opaque grey-level or colour pixel of a picture, each channel in 0..1 (clamped).
 pub fn pixel(r: f32, g: f32, b: f32) -> Color32 {
@@ -335,7 +349,7 @@ impl Theme {
                 (TextStyle::Monospace, self.body()),
             ]
             .into(),
-            animation_time: 0.12,
+            animation_time: FADE_SECS,
             ..Default::default()
         };
         style.spacing.item_spacing = Vec2::new(self.px(8.0), self.px(7.0));

@@ -6,6 +6,7 @@ mod profile;
 mod report;
 mod train;
 mod turns;
+mod ui;
 mod window;
 mod work;
 
@@ -31,7 +32,7 @@ use work::{PROMPT, Work};
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:\n  diffuscope bench\n  diffuscope bench --json --runs 40 > bench.json\n  \
     diffuscope bench --peer .venv/bin/python\n  diffuscope bench train --peer .venv/bin/python\n  \
-    diffuscope bench --profile\n\n\
+    diffuscope bench ui\n  diffuscope bench --profile\n\n\
     unet_guided_ms    one evaluation of the U-Net at batch 2 (negative and positive prompt)\n\
     vae_decode_ms     latents to a picture\n\
     text_encode_ms    both prompts through the text encoder\n\
@@ -84,6 +85,7 @@ impl BenchArgs {
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Instead {
     Train(train::TrainArgs),
+    Ui(ui::UiArgs),
 }
 
 /// The networks' times, and what is to be said of them.
@@ -104,8 +106,10 @@ struct Networks {
 /// A model that cannot be opened, a window that does not settle, Ctrl-C; after the numbers, what went wrong beside us.
 pub fn run(args: &BenchArgs, window: &Window) -> Result<()> {
     interrupt::listen();
-    if let Some(Instead::Train(args)) = &args.instead {
-        return train::run(args);
+    match &args.instead {
+        Some(Instead::Train(args)) => return train::run(args),
+        Some(Instead::Ui(args)) => return ui::run(args, window),
+        None => {}
     }
     if args.profile {
         return profiles(args);

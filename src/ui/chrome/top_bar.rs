@@ -6,6 +6,7 @@ use crate::ui::theme::{Palette, Symbol, Theme, ThemeChoice, Weight};
 use crate::ui::widgets::controls::{Look, icon_button};
 use crate::ui::widgets::icons::Icon;
 use egui::{Align, Layout, Role, Sense, Ui, WidgetInfo, vec2};
+use std::path::PathBuf;
 
 /// What was pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,10 @@ pub enum Action {
     Redo,
     /// All settings of the work to their defaults.
     Reset,
+    /// Those of the open lab.
+    ResetLab,
+    /// Ask for a picture.
+    Open,
     /// A screenshot of the middle.
     SaveLab,
     /// A screenshot of the window.
@@ -24,6 +29,16 @@ pub enum Action {
     Theme,
     /// The list of shortcuts.
     Help,
+    /// Larger text and pictures.
+    Larger,
+    /// Smaller ones.
+    Smaller,
+    /// As they were drawn.
+    NormalSize,
+    /// Things jump where they glided, or the other way round.
+    ReducedMotion,
+    /// The whole screen for the lab and its clock, and back.
+    Present,
 }
 
 /// What the bar needs to know.
@@ -36,14 +51,36 @@ pub struct State<'a> {
     pub negative: bool,
     /// Whether there is something to take back or do again.
     pub history: (bool, bool),
+    /// What belongs to the window.
+    pub settings: Looks<'a>,
+}
+
+/// How the window looks, and what was opened in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Looks<'a> {
     /// The theme in use.
     pub choice: ThemeChoice,
+    /// How much larger than usual everything is.
+    pub zoom: f32,
+    /// Whether things jump where they would glide.
+    pub reduced_motion: bool,
+    /// Pictures opened lately.
+    pub recent: &'a [PathBuf],
+}
+
+/// What the bar asks of the window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// Something that has a name.
+    Act(Action),
+    /// To open this picture again.
+    OpenRecent(PathBuf),
 }
 
 /// Shows the bar.
-pub fn show(ui: &mut Ui, theme: &Theme, state: State<'_>) -> Option<Action> {
-    let State { work, session, negative, history, choice } = state;
-    let mut action = None;
+pub fn show(ui: &mut Ui, theme: &Theme, state: State<'_>) -> Option<Asked> {
+    let State { work, session, negative, history, settings } = state;
+    let (mut action, mut recent) = (None, None);
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         ui.spacing_mut().item_spacing.x = theme.px(2.0);
         let mut button = |ui: &mut Ui, icon, label: &str, hint: &str, enabled: bool, does: Action| {
@@ -54,8 +91,8 @@ pub fn show(ui: &mut Ui, theme: &Theme, state: State<'_>) -> Option<Action> {
             });
         };
         button(ui, Icon::Help, "Help", "Shortcuts and what is where. Key ?", true, Action::Help);
-        let other = if choice == ThemeChoice::Dark { Icon::Sun } else { Icon::Moon };
-        button(ui, other, &format!("{} theme", choice.other().label()), "For dark and for bright rooms.", true, Action::Theme);
+        let view = icon_button(ui, theme, Icon::View, 34.0, Look::Plain, false, "View", "Theme, size of text, motion, the whole screen.");
+        egui::Popup::menu(&view).show(|ui| action = action.or(view_menu(ui, theme, settings)));
         let save = icon_button(ui, theme, Icon::Save, 34.0, Look::Plain, false, "Save…", "The lab or the whole window as PNG.");
         egui::Popup::menu(&save).show(|ui| {
             if ui.button("Save the lab as PNG…").clicked() {
@@ -65,6 +102,14 @@ pub fn show(ui: &mut Ui, theme: &Theme, state: State<'_>) -> Option<Action> {
                 action = Some(Action::SaveWindow);
             }
         });
+        let reset = icon_button(ui, theme, Icon::Reset, 34.0, Look::Plain, false, "Reset", "Settings to their defaults. Can be undone.");
+        egui::Popup::menu(&reset).show(|ui| {
+            for (label, keys, does) in [("This lab", "Shift R", Action::ResetLab), ("All labs, prompt and seed", "", Action::Reset)] {
+                if ui.add(egui::Button::new(label).shortcut_text(keys)).clicked() {
+                    action = Some(does);
+                }
+            }
+        });
         let mut button = |ui: &mut Ui, icon, label: &str, hint: &str, enabled: bool, does: Action| {
             ui.add_enabled_ui(enabled, |ui| {
                 if icon_button(ui, theme, icon, 34.0, Look::Plain, false, label, hint).clicked() {
@@ -72,9 +117,32 @@ pub fn show(ui: &mut Ui, theme: &Theme, state: State<'_>) -> Option<Action> {
                 }
             });
         };
-        button(ui, Icon::Reset, "Reset", "All settings of the labs to their defaults. Can be undone.", true, Action::Reset);
         button(ui, Icon::Redo, "Redo", "Ctrl+Shift+Z", history.1, Action::Redo);
         button(ui, Icon::Undo, "Undo", "Ctrl+Z", history.0, Action::Undo);
+        let open = icon_button(
+            ui,
+            theme,
+            Icon::Open,
+            34.0,
+            Look::Plain,
+            false,
+            "Open",
+            "A picture of yours; you can also drop one on the window.",
+        );
+        egui::Popup::menu(&open).show(|ui| {
+            if ui.add(egui::Button::new("Open a picture…").shortcut_text("Ctrl O")).clicked() {
+                action = Some(Action::Open);
+            }
+            if !settings.recent.is_empty() {
+                ui.separator();
+            }
+            for path in settings.recent {
+                let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+                if ui.button(name).on_hover_text(path.display().to_string()).clicked() {
+                    recent = Some(path.clone());
+                }
+            }
+        });
         ui.add_space(theme.px(6.0));
         model_chip(ui, theme, session);
         ui.add_space(theme.px(12.0));
@@ -82,6 +150,27 @@ pub fn show(ui: &mut Ui, theme: &Theme, state: State<'_>) -> Option<Action> {
         ui.add_space(theme.px(14.0));
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| prompts(ui, theme, work, session, negative));
     });
+    recent.map(Asked::OpenRecent).or(action.map(Asked::Act))
+}
+
+/// Everything about how the window looks.
+fn view_menu(ui: &mut Ui, theme: &Theme, settings: Looks<'_>) -> Option<Action> {
+    let mut action = None;
+    let mut item = |ui: &mut Ui, label: &str, keys: &str, does: Action| {
+        if ui.add(egui::Button::new(label).shortcut_text(keys)).clicked() {
+            action = Some(does);
+        }
+    };
+    item(ui, &format!("{} theme", settings.choice.other().label()), "T", Action::Theme);
+    item(ui, "Present on the whole screen", "F11", Action::Present);
+    let motion = if settings.reduced_motion { "Glide again" } else { "Reduce motion" };
+    item(ui, motion, "", Action::ReducedMotion);
+    ui.separator();
+    item(ui, "Larger", "Ctrl +", Action::Larger);
+    item(ui, "Smaller", "Ctrl −", Action::Smaller);
+    item(ui, "Normal size", "Ctrl 0", Action::NormalSize);
+    let size = format!("now {:.0} %", settings.zoom * 100.0);
+    ui.label(egui::RichText::new(size).font(theme.small()).color(theme.palette().dim));
     action
 }
 

@@ -76,6 +76,8 @@ pub struct LabInfo {
     pub negative: bool,
     /// Which way the clock runs when it is photographed at rest, and where it stands.
     pub pose: (Direction, f64),
+    /// Puts its settings back to their defaults.
+    pub reset: fn(&mut Work),
     /// Makes it.
     pub make: fn() -> Box<dyn Lab>,
 }
@@ -89,6 +91,7 @@ pub const LABS: &[LabInfo] = &[
         icon: Icon::ForwardReverse,
         negative: false,
         pose: (Direction::Forward, 380.0),
+        reset: |work| work.forward_reverse = Default::default(),
         make: || Box::new(forward_reverse::ForwardReverse::default()),
     },
     LabInfo {
@@ -98,6 +101,7 @@ pub const LABS: &[LabInfo] = &[
         icon: Icon::Schedules,
         negative: false,
         pose: (Direction::Forward, 500.0),
+        reset: |work| work.schedules = Default::default(),
         make: || Box::new(schedules::Schedules::default()),
     },
     LabInfo {
@@ -107,6 +111,7 @@ pub const LABS: &[LabInfo] = &[
         icon: Icon::Guidance,
         negative: true,
         pose: (Direction::Reverse, 500.0),
+        reset: |work| work.guidance = Default::default(),
         make: || Box::new(guidance::Guidance::default()),
     },
 ];

@@ -19,8 +19,7 @@ pub enum Icon {
     Redo,
     Reset,
     Save,
-    Sun,
-    Moon,
+    View,
     Help,
     Close,
     Open,
@@ -111,17 +110,11 @@ pub fn paint(painter: &Painter, rect: Rect, icon: Icon, color: Color32) {
             line(vec![at(-0.4, -0.12), at(0.0, 0.28), at(0.4, -0.12)]);
             line(vec![at(-0.75, 0.3), at(-0.75, 0.72), at(0.75, 0.72), at(0.75, 0.3)]);
         }
-        Icon::Sun => {
-            painter.circle_stroke(centre, half * 0.36, stroke);
-            for i in 0..8 {
-                let d = Vec2::angled(TAU * i as f32 / 8.0);
-                line(vec![centre + half * 0.62 * d, centre + half * 0.86 * d]);
+        Icon::View => {
+            for (y, knob) in [(-0.5, 0.3), (0.0, -0.35), (0.5, 0.1)] {
+                line(vec![at(-0.8, y), at(0.8, y)]);
+                dot(knob, y, 0.2);
             }
-        }
-        Icon::Moon => {
-            let mut points = arc(centre, half * 0.72, TAU * 0.02, TAU * 0.73);
-            points.extend(arc(at(0.3, -0.3), half * 0.52, TAU * 0.62, TAU * 0.13));
-            painter.add(Shape::closed_line(points, stroke));
         }
         Icon::Help => {
             let mut points = arc(at(0.0, -0.34), half * 0.38, TAU * 0.52, TAU * 1.08);

@@ -4,6 +4,7 @@ pub mod channels;
 pub mod controls;
 pub mod icons;
 pub mod math;
+pub mod meaning;
 pub mod scrubber;
 pub mod slider;
 pub mod textures;

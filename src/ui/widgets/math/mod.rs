@@ -1,11 +1,19 @@
-//! Small mathematical layout: symbols with indices, roots, bars, hats and fractions, each in its colour.
+//! Typeset mathematics: symbols with indices, roots, bars, hats and fractions, each in its colour and with what it stands for.
 //!
-//! Sizes are in em of the equation's font. Numbers are set in tabular figures with a fixed number of decimals and room for a
-//! sign, so that a live equation never changes its width.
+//! The layout is TeX's ([`tex`]). Numbers are set in tabular figures with a fixed number of decimals and room for a sign, so that a
+//! live equation never changes its width.
 
-use crate::ui::theme::{Symbol, Theme, Weight};
-use egui::{Color32, Galley, Painter, Pos2, Response, Role, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, vec2};
-use std::sync::Arc;
+mod glyphs;
+pub mod tex;
+
+use super::meaning::{self, Meaning};
+use crate::ui::theme::{Palette, Symbol, Theme, Weight};
+use egui::emath::GuiRounding;
+use egui::{Color32, Context, Galley, Id, Mesh, Painter, Pos2, Rect, Response, Sense, Shape, Ui, WidgetInfo, vec2};
+use glyphs::Glyphs;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tex::{Line, Role, Segment};
 
 /// A piece of mathematics.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,8 +34,10 @@ pub enum Math {
     Tilde(Box<Math>),
     /// A fraction.
     Frac(Box<Math>, Box<Math>),
-    /// Empty space, in em.
-    Gap(f32),
+    /// An operator or a relation, with TeX's space around it.
+    Op(String),
+    /// A piece that stands for something.
+    Means(Box<Math>, Meaning),
 }
 
 /// An italic symbol.
@@ -40,9 +50,9 @@ pub fn word(text: &str, symbol: Symbol) -> Math {
     Math::Text(text.to_owned(), symbol, Weight::Regular)
 }
 
-/// An operator with space around it.
+/// An operator or a relation.
 pub fn op(text: &str) -> Math {
-    Math::Row(vec![Math::Gap(0.22), word(text, Symbol::Plain), Math::Gap(0.22)])
+    Math::Op(text.to_owned())
 }
 
 /// A number with `decimals` places, never narrower than `digits` before the point; minus is a true minus.
@@ -155,147 +165,163 @@ impl Math {
         Self::Frac(Box::new(self), Box::new(denominator))
     }
 
+    /// With what it stands for.
+    #[must_use]
+    pub fn meaning(self, meaning: Meaning) -> Self {
+        Self::Means(Box::new(self), meaning)
+    }
+
     fn symbol(&self) -> Symbol {
         match self {
             Self::Text(_, symbol, _) => *symbol,
             Self::Row(pieces) => pieces.iter().map(Self::symbol).find(|s| *s != Symbol::Plain).unwrap_or(Symbol::Plain),
-            Self::Sub(inner, _) | Self::Sqrt(inner) | Self::Bar(inner) | Self::Hat(inner) | Self::Tilde(inner) => inner.symbol(),
+            Self::Sub(inner, _) | Self::Sqrt(inner) | Self::Bar(inner) | Self::Hat(inner) | Self::Tilde(inner) | Self::Means(inner, _) => {
+                inner.symbol()
+            }
             Self::Frac(a, _) => a.symbol(),
-            Self::Gap(_) => Symbol::Plain,
+            Self::Op(_) => Symbol::Plain,
+        }
+    }
+
+    /// The one symbol of all its pieces, if they have one and stand for nothing of their own.
+    fn one_symbol(&self) -> Option<Symbol> {
+        match self {
+            Self::Text(_, symbol, _) => Some(*symbol),
+            Self::Op(_) => Some(Symbol::Plain),
+            Self::Row(pieces) => {
+                let first = pieces.first()?.one_symbol()?;
+                pieces.iter().all(|piece| piece.one_symbol() == Some(first)).then_some(first)
+            }
+            Self::Sqrt(inner) | Self::Bar(inner) | Self::Hat(inner) | Self::Tilde(inner) => inner.one_symbol(),
+            Self::Sub(base, index) => base.one_symbol().filter(|symbol| index.one_symbol() == Some(*symbol)),
+            Self::Frac(a, b) => a.one_symbol().filter(|symbol| b.one_symbol() == Some(*symbol)),
+            Self::Means(..) => None,
         }
     }
 }
 
-enum Ink {
-    Galley(Arc<Galley>, f32, Color32),
-    Stroke(Vec<Vec2>, Stroke),
-}
-
-/// A laid-out piece: its pieces of ink relative to its left end on the baseline.
+/// A laid-out piece: words and lines one after the other on one baseline, lengths in points.
 struct Block {
     width: f32,
     ascent: f32,
     descent: f32,
-    ink: Vec<(Vec2, Ink)>,
+    parts: Vec<(f32, Part)>,
 }
 
-impl Block {
-    fn empty(width: f32) -> Self {
-        Self { width, ascent: 0.0, descent: 0.0, ink: Vec::new() }
-    }
+enum Part {
+    /// Words, and how deep their baseline lies.
+    Words(Arc<Galley>, f32, Color32),
+    /// Mathematics, and its em.
+    Line(Arc<Line>, f32),
+}
 
-    fn place(&mut self, at: Vec2, other: Self) {
-        self.ascent = self.ascent.max(other.ascent - at.y);
-        self.descent = self.descent.max(other.descent + at.y);
-        self.width = self.width.max(at.x + other.width);
-        self.ink.extend(other.ink.into_iter().map(|(offset, ink)| (offset + at, ink)));
-    }
+/// Lines that were laid out, and the texture of their glyphs.
+#[derive(Default)]
+struct Press {
+    lines: HashMap<String, Arc<Line>>,
+    glyphs: Glyphs,
+}
 
-    fn stroke(&mut self, points: Vec<Vec2>, stroke: Stroke) {
-        self.ink.push((Vec2::ZERO, Ink::Stroke(points, stroke)));
+impl Press {
+    /// Lines that are kept; a live number makes a new one every frame.
+    const MOST: usize = 2000;
+
+    fn line(&mut self, source: &str) -> Arc<Line> {
+        if let Some(line) = self.lines.get(source) {
+            return Arc::clone(line);
+        }
+        if self.lines.len() >= Self::MOST {
+            self.lines.clear();
+        }
+        let line = Arc::new(tex::set(source).unwrap_or_else(|error| {
+            log::error!("the equation {source} cannot be set: {error}");
+            Line::default()
+        }));
+        self.lines.insert(source.to_owned(), Arc::clone(&line));
+        line
     }
 }
+
+/// The one press of a window.
+fn press<R>(ctx: &Context, work: impl FnOnce(&mut Press) -> R) -> R {
+    let press: Arc<Mutex<Press>> = ctx.data_mut(|data| Arc::clone(data.get_temp_mut_or_default(Id::unique("press of equations"))));
+    let mut press = press.lock().unwrap_or_else(PoisonError::into_inner);
+    work(&mut press)
+}
+
+/// The face of equations is drawn so much larger that its small letters are as high as those of the window.
+const EM: f32 = 1.12;
 
 /// Size is in design units.
 fn layout(painter: &Painter, theme: &Theme, math: &Math, size: f32) -> Block {
-    let em = size * theme.scale;
-    let color = theme.palette().symbol(math.symbol());
-    let pen = Stroke::new((0.065 * em).max(1.0), color);
-    match math {
-        Math::Text(text, symbol, weight) => {
-            let color = theme.palette().symbol(*symbol);
-            let galley = painter.layout_no_wrap(text.clone(), theme.font(*weight, size), color);
-            let baseline = galley.rows.first().map_or(0.0, |r| r.pos.y + r.row.glyphs.first().map_or(0.0, |g| g.pos.y));
-            let low = text.chars().all(|c| "xεαwσ+−=·→≈ ".contains(c));
-            let deep = text.chars().any(|c| "βθ(),gjpqy".contains(c));
-            Block {
-                width: galley.size().x,
-                ascent: if low { 0.56 } else { 0.75 } * em,
-                descent: if deep { 0.2 } else { 0.03 } * em,
-                ink: vec![(Vec2::ZERO, Ink::Galley(galley, baseline, color))],
+    let em = size * theme.scale * EM;
+    let mut block = Block { width: 0.0, ascent: 0.0, descent: 0.0, parts: Vec::new() };
+    for segment in tex::segments(math) {
+        let (width, [ascent, descent], part) = match segment {
+            Segment::Prose(text, symbol) => {
+                let color = theme.palette().symbol(symbol);
+                let galley = painter.layout_no_wrap(text, theme.font(Weight::Regular, size), color);
+                let baseline = galley.rows.first().map_or(0.0, |r| r.pos.y + r.row.glyphs.first().map_or(0.0, |g| g.pos.y));
+                (galley.size().x, [0.75, 0.2].map(|part| part * size * theme.scale), Part::Words(galley, baseline, color))
             }
-        }
-        Math::Gap(width) => Block::empty(width * em),
-        Math::Row(pieces) => {
-            let mut block = Block::empty(0.0);
-            for piece in pieces {
-                let next = layout(painter, theme, piece, size);
-                block.place(vec2(block.width, 0.0), next);
+            Segment::Tex(source) => {
+                let line = press(painter.ctx(), |press| press.line(&source));
+                (line.width * em, [line.ascent * em, line.descent * em], Part::Line(line, em))
             }
-            block
-        }
-        Math::Sub(base, index) => {
-            let mut block = layout(painter, theme, base, size);
-            let at = vec2(block.width + 0.02 * em, 0.2 * em);
-            block.place(at, layout(painter, theme, index, size * 0.68));
-            block.width += 0.04 * em;
-            block
-        }
-        Math::Sqrt(inner) => {
-            let inner = layout(painter, theme, inner, size);
-            let (top, foot) = (-(inner.ascent + 0.2 * em), inner.descent.min(0.12 * em));
-            let right = 0.56 * em + inner.width + 0.08 * em;
-            let mut block = Block::empty(right + 0.06 * em);
-            block.place(vec2(0.56 * em, 0.0), inner);
-            let points = vec![
-                vec2(0.04 * em, -0.27 * em),
-                vec2(0.15 * em, -0.34 * em),
-                vec2(0.30 * em, foot),
-                vec2(0.49 * em, top),
-                vec2(right, top),
-            ];
-            block.ascent = block.ascent.max(-top + 0.04 * em);
-            block.stroke(points, pen);
-            block
-        }
-        Math::Bar(inner) | Math::Hat(inner) | Math::Tilde(inner) => {
-            let mut block = layout(painter, theme, inner, size);
-            let wide = if let Math::Sub(base, _) = inner.as_ref() { layout(painter, theme, base, size).width } else { block.width };
-            let over = -(if let Math::Sub(base, _) = inner.as_ref() { layout(painter, theme, base, size).ascent } else { block.ascent });
-            let y = over - 0.12 * em;
-            let middle = wide * 0.5 + 0.04 * em;
-            let points = match math {
-                Math::Bar(_) => vec![vec2(0.08 * em, y), vec2(wide - 0.01 * em, y)],
-                Math::Hat(_) => vec![vec2(middle - 0.17 * em, y), vec2(middle, y - 0.15 * em), vec2(middle + 0.17 * em, y)],
-                _ => (0..=12)
-                    .map(|i| i as f32 / 12.0)
-                    .map(|s| vec2(middle + (s - 0.5) * 0.44 * em, y - 0.02 * em - 0.06 * em * (s * std::f32::consts::TAU).sin()))
-                    .collect(),
-            };
-            block.ascent = block.ascent.max(-y + 0.18 * em);
-            block.stroke(points, pen);
-            block
-        }
-        Math::Frac(above, below) => {
-            let (above, below) = (layout(painter, theme, above, size * 0.92), layout(painter, theme, below, size * 0.92));
-            let wide = above.width.max(below.width) + 0.2 * em;
-            let axis = -0.27 * em;
-            let mut block = Block::empty(wide + 0.08 * em);
-            let (up, down) = (axis - 0.16 * em - above.descent, axis + 0.14 * em + below.ascent);
-            block.place(vec2(0.04 * em + (wide - above.width) * 0.5, up), above);
-            block.place(vec2(0.04 * em + (wide - below.width) * 0.5, down), below);
-            let ink = Stroke::new(pen.width, theme.palette().text);
-            block.stroke(vec![vec2(0.04 * em, axis), vec2(0.04 * em + wide, axis)], ink);
-            block
+        };
+        block.parts.push((block.width, part));
+        block.width += width;
+        block.ascent = block.ascent.max(ascent);
+        block.descent = block.descent.max(descent);
+    }
+    block
+}
+
+fn paint(painter: &Painter, theme: &Theme, origin: Pos2, block: &Block) {
+    for (x, part) in &block.parts {
+        let origin = origin + vec2(*x, 0.0);
+        match part {
+            Part::Words(galley, baseline, color) => {
+                painter.galley(origin - vec2(0.0, *baseline), Arc::clone(galley), *color);
+            }
+            Part::Line(line, em) => paint_line(painter, theme, origin, line, *em),
         }
     }
 }
 
-fn paint(painter: &Painter, origin: Pos2, block: Block) {
-    for (offset, ink) in block.ink {
-        match ink {
-            Ink::Galley(galley, baseline, color) => {
-                painter.galley(origin + offset - vec2(0.0, baseline), galley, color);
-            }
-            Ink::Stroke(points, stroke) => {
-                painter.add(Shape::line(points.into_iter().map(|p| origin + offset + p).collect(), stroke));
+fn paint_line(painter: &Painter, theme: &Theme, origin: Pos2, line: &Line, em: f32) {
+    let p = theme.palette();
+    let lit = meaning::lit(painter.ctx());
+    let ink = |role: Role| {
+        let color = p.symbol(role.symbol);
+        match lit {
+            Some(_) if role.meaning == lit => color,
+            Some(_) => Palette::mix(color, p.panel, 0.55),
+            None => color,
+        }
+    };
+    let mesh = press(painter.ctx(), |press| {
+        let mut mesh = Mesh::default();
+        for glyph in &line.glyphs {
+            if let Some(quad) = press.glyphs.quad(painter.ctx(), glyph.id, origin + glyph.at * em, glyph.scale * em) {
+                mesh.add_rect_with_uv(quad.rect, quad.uv, ink(glyph.role));
             }
         }
+        mesh.texture_id = press.glyphs.texture().unwrap_or_default();
+        mesh
+    });
+    painter.add(Shape::mesh(mesh));
+    for (rect, role) in &line.rules {
+        let ppp = painter.pixels_per_point();
+        let rect = Rect::from_min_max(origin + rect.min.to_vec2() * em, origin + rect.max.to_vec2() * em);
+        let height = (rect.height() * ppp).round().max(1.0) / ppp;
+        let top = rect.top().round_to_pixels(ppp);
+        painter.rect_filled(Rect::from_x_y_ranges(rect.x_range(), top..=top + height), 0.0, ink(*role));
     }
 }
 
-/// Sets an equation on a line of its own, at most `size` design units high and never wider than the space there is.
-/// `spoken` is what a screen reader says.
+/// Sets an equation on a line of its own, at most `size` design units high and never wider than the space there is. What its symbols
+/// stand for is told, and lights up, under the pointer. `spoken` is what a screen reader says.
 pub fn equation(ui: &mut Ui, theme: &Theme, math: &Math, size: f32, spoken: &str) -> Response {
     let room = ui.available_width();
     let mut block = layout(ui.painter(), theme, math, size);
@@ -305,17 +331,37 @@ pub fn equation(ui: &mut Ui, theme: &Theme, math: &Math, size: f32, spoken: &str
     let em = size * theme.scale;
     let (above, below) = (block.ascent.max(0.9 * em), block.descent.max(0.3 * em));
     let (rect, response) = ui.allocate_exact_size(vec2(room.max(block.width), above + below), Sense::hover());
-    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, spoken));
-    paint(ui.painter(), rect.left_top() + vec2(0.0, above), block);
+    response.widget_info(|| WidgetInfo::labeled(egui::Role::Label, true, spoken));
+    let origin = rect.left_top() + vec2(0.0, above);
+    for (number, (place, meaning)) in spans(&block, origin).into_iter().enumerate() {
+        let place = ui.interact(place.expand(theme.px(2.0)), response.id.with(("symbol", number)), Sense::hover());
+        if place.hovered() {
+            meaning::point(ui.ctx(), meaning);
+        }
+        place.on_hover_text(meaning.label());
+    }
+    paint(ui.painter(), theme, origin, &block);
     response
+}
+
+/// Where the symbols that stand for something lie, the innermost last.
+fn spans(block: &Block, origin: Pos2) -> Vec<(Rect, Meaning)> {
+    let of = |(x, part): &(f32, Part)| match part {
+        Part::Words(..) => Vec::new(),
+        Part::Line(line, em) => {
+            let origin = origin + vec2(*x, 0.0);
+            let place = |rect: &Rect| Rect::from_min_max(origin + rect.min.to_vec2() * *em, origin + rect.max.to_vec2() * *em);
+            line.spans.iter().map(|(rect, meaning)| (place(rect), *meaning)).collect()
+        }
+    };
+    block.parts.iter().flat_map(of).collect()
 }
 
 /// Paints an equation with its left end on the baseline at `origin`; returns its width.
 pub fn inline(painter: &Painter, theme: &Theme, math: &Math, size: f32, origin: Pos2) -> f32 {
     let block = layout(painter, theme, math, size);
-    let width = block.width;
-    paint(painter, origin, block);
-    width
+    paint(painter, theme, origin, &block);
+    block.width
 }
 
 /// The width of an equation.
