@@ -7,8 +7,9 @@ use super::{Lab, LabContext};
 use crate::diffusion::{Level, NoiseSchedule, SCHEDULES};
 use crate::ui::clock::{Pace, Stops};
 use crate::ui::theme::{Palette, Symbol, Theme, Weight};
-use crate::ui::widgets::controls::{paragraph, readout, section, text_button};
+use crate::ui::widgets::controls::{math_readout, paragraph, section, text_button};
 use crate::ui::widgets::math::{self, Math, equation, num, op, row, scientific, sym, word};
+use crate::ui::widgets::meaning::{self, Meaning};
 use crate::ui::widgets::slider::{self, Spec};
 use crate::ui::widgets::textures::Mapping;
 use crate::ui::widgets::tile;
@@ -91,6 +92,15 @@ impl Quantity {
 
     const fn is_log(self) -> bool {
         matches!(self, Self::Snr | Self::Beta)
+    }
+
+    /// What it shows, where that is one thing.
+    const fn meaning(self) -> Option<Meaning> {
+        match self {
+            Self::AlphaBar => Some(Meaning::AlphaBar),
+            Self::Beta => Some(Meaning::Beta),
+            Self::Roots | Self::Snr => None,
+        }
     }
 
     fn title(self) -> Math {
@@ -279,6 +289,9 @@ impl Schedules {
                 }
             });
         response.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, quantity.name()));
+        if let Some(meaning) = quantity.meaning() {
+            meaning::mark(ui, theme, rect, meaning);
+        }
         if let Some(pointer) = response.response.interact_pointer_pos() {
             cx.clock.playing &= !response.response.dragged();
             cx.clock.set(response.transform.value_from_position(pointer).x);
@@ -366,23 +379,34 @@ impl Schedules {
         ui.label(egui::RichText::new(info.label).font(theme.font(Weight::SemiBold, 21.0)));
         ui.label(egui::RichText::new(info.paper).font(theme.small()).color(theme.palette().dim));
         ui.add_space(theme.px(6.0));
-        let alpha = || sym("α", Symbol::Signal).bar().with_index("t");
+        let alpha = || sym("α", Symbol::Signal).bar().with_index("t").meaning(Meaning::AlphaBar);
         let product = row([
             alpha(),
             op("="),
-            word("∏", Symbol::Plain),
+            math::raw(r"\prod_{s=0}^{t}"),
             word(" (1 − ", Symbol::Plain),
-            sym("β", Symbol::Plain).with_index("s"),
+            sym("β", Symbol::Plain).with_index("s").meaning(Meaning::Beta),
             word(")", Symbol::Plain),
         ]);
         equation(ui, theme, &product, 22.0, "alpha bar t is the product of 1 minus beta s for all s up to t");
         if let Some(level) = curves.level(timestep) {
             let live = row([alpha(), op("="), num(level.alpha_bar(), 1, 4, Symbol::Signal)]);
             equation(ui, theme, &live, 22.0, &format!("alpha bar at t {timestep} is {:.4}", level.alpha_bar()));
-            readout(ui, theme, "β", &scientific(curves.beta_at(timestep).unwrap_or(0.0)), Symbol::Plain);
-            readout(ui, theme, "√ᾱ, times the picture", &format!("{:.4}", level.alpha), Symbol::Signal);
-            readout(ui, theme, "√(1 − ᾱ), times the noise", &format!("{:.4}", level.sigma), Symbol::Noise);
-            readout(ui, theme, "SNR", &scientific(level.snr()), Symbol::Plain);
+            let bar = |symbol| sym("α", symbol).bar().with_index("t");
+            let beta = sym("β", Symbol::Plain).with_index("t");
+            let signal = row([bar(Symbol::Signal).sqrt(), word(" times the picture", Symbol::Quiet)]);
+            let noise = row([word("1 − ", Symbol::Noise), bar(Symbol::Noise)]).sqrt();
+            let noise = row([noise, word(" times the noise", Symbol::Quiet)]);
+            let snr = row([bar(Symbol::Plain), word("/(1 − ", Symbol::Plain), bar(Symbol::Plain), word(")", Symbol::Plain)]);
+            let snr = row([word("SNR ", Symbol::Quiet), snr]);
+            for (name, spoken, value, symbol) in [
+                (beta, "beta", scientific(curves.beta_at(timestep).unwrap_or(0.0)), Symbol::Plain),
+                (signal, "root alpha bar, times the picture", format!("{:.4}", level.alpha), Symbol::Signal),
+                (noise, "root of 1 minus alpha bar, times the noise", format!("{:.4}", level.sigma), Symbol::Noise),
+                (snr, "signal-to-noise ratio", scientific(level.snr()), Symbol::Plain),
+            ] {
+                math_readout(ui, theme, &name, spoken, &value, symbol);
+            }
         }
         ui.add_space(theme.px(8.0));
         paragraph(

@@ -36,6 +36,8 @@ pub enum Math {
     Frac(Box<Math>, Box<Math>),
     /// An operator or a relation, with TeX's space around it.
     Op(String),
+    /// A line of TeX.
+    Raw(&'static str),
     /// A piece that stands for something.
     Means(Box<Math>, Meaning),
 }
@@ -53,6 +55,11 @@ pub fn word(text: &str, symbol: Symbol) -> Math {
 /// An operator or a relation.
 pub fn op(text: &str) -> Math {
     Math::Op(text.to_owned())
+}
+
+/// A line of TeX, for what has no name here.
+pub fn raw(tex: &'static str) -> Math {
+    Math::Raw(tex)
 }
 
 /// A number with `decimals` places, never narrower than `digits` before the point; minus is a true minus.
@@ -179,7 +186,7 @@ impl Math {
                 inner.symbol()
             }
             Self::Frac(a, _) => a.symbol(),
-            Self::Op(_) => Symbol::Plain,
+            Self::Op(_) | Self::Raw(_) => Symbol::Plain,
         }
     }
 
@@ -187,7 +194,7 @@ impl Math {
     fn one_symbol(&self) -> Option<Symbol> {
         match self {
             Self::Text(_, symbol, _) => Some(*symbol),
-            Self::Op(_) => Some(Symbol::Plain),
+            Self::Op(_) | Self::Raw(_) => Some(Symbol::Plain),
             Self::Row(pieces) => {
                 let first = pieces.first()?.one_symbol()?;
                 pieces.iter().all(|piece| piece.one_symbol() == Some(first)).then_some(first)

@@ -193,6 +193,7 @@ fn piece_tex(math: &Math, out: &mut String) {
     match math {
         Math::Text(text, _, weight) => text_tex(text, *weight, out),
         Math::Op(text) => text_tex(text, Weight::Regular, out),
+        Math::Raw(tex) => out.push_str(tex),
         Math::Row(inner) => pieces(&inner.iter().collect::<Vec<_>>(), out),
         Math::Sub(base, index) => {
             group(base, out);
