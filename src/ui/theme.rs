@@ -111,16 +111,16 @@ const DARK: Palette = Palette {
     accent: Color32::from_rgb(237, 240, 245),
     on_accent: Color32::from_rgb(15, 18, 23),
     danger: Color32::from_rgb(255, 128, 118),
-    signal: Color32::from_rgb(250, 190, 78),
-    noise: Color32::from_rgb(104, 172, 255),
-    conditional: Color32::from_rgb(92, 214, 150),
-    unconditional: Color32::from_rgb(190, 160, 255),
-    guided: Color32::from_rgb(255, 132, 148),
+    signal: Color32::from_rgb(214, 154, 33),
+    noise: Color32::from_rgb(61, 151, 238),
+    conditional: Color32::from_rgb(99, 228, 139),
+    unconditional: Color32::from_rgb(253, 200, 245),
+    guided: Color32::from_rgb(242, 88, 150),
     schedules: [
-        Color32::from_rgb(150, 168, 192),
-        Color32::from_rgb(226, 142, 220),
-        Color32::from_rgb(86, 208, 200),
-        Color32::from_rgb(200, 212, 96),
+        Color32::from_rgb(127, 163, 183),
+        Color32::from_rgb(215, 85, 252),
+        Color32::from_rgb(45, 250, 173),
+        Color32::from_rgb(155, 148, 20),
     ],
     diverging: [[0.55, 0.80, 1.0], [0.16, 0.42, 0.78], [0.075, 0.085, 0.105], [0.80, 0.36, 0.10], [1.0, 0.80, 0.52]],
     shade: Color32::from_black_alpha(150),
@@ -137,17 +137,12 @@ const LIGHT: Palette = Palette {
     accent: Color32::from_rgb(28, 33, 42),
     on_accent: Color32::from_rgb(255, 255, 255),
     danger: Color32::from_rgb(180, 32, 32),
-    signal: Color32::from_rgb(148, 86, 0),
-    noise: Color32::from_rgb(22, 92, 190),
-    conditional: Color32::from_rgb(8, 112, 66),
-    unconditional: Color32::from_rgb(108, 66, 190),
-    guided: Color32::from_rgb(190, 30, 68),
-    schedules: [
-        Color32::from_rgb(84, 98, 120),
-        Color32::from_rgb(158, 46, 150),
-        Color32::from_rgb(0, 112, 112),
-        Color32::from_rgb(104, 108, 0),
-    ],
+    signal: Color32::from_rgb(132, 100, 0),
+    noise: Color32::from_rgb(20, 54, 103),
+    conditional: Color32::from_rgb(49, 115, 100),
+    unconditional: Color32::from_rgb(139, 66, 202),
+    guided: Color32::from_rgb(98, 6, 22),
+    schedules: [Color32::from_rgb(30, 49, 70), Color32::from_rgb(63, 13, 113), Color32::from_rgb(5, 113, 82), Color32::from_rgb(94, 77, 4)],
     diverging: [[0.02, 0.19, 0.42], [0.30, 0.58, 0.82], [0.97, 0.97, 0.97], [0.93, 0.56, 0.32], [0.48, 0.12, 0.02]],
     shade: Color32::from_black_alpha(40),
 };
@@ -442,6 +437,49 @@ mod tests {
                 assert!(contrast(p.danger, surface) >= 4.5, "{choice:?} danger on {surface:?}");
             }
             assert!(contrast(p.on_accent, p.accent) >= 4.5);
+        }
+    }
+
+    /// Linear light to CIE 1976 L*a*b* under D65.
+    fn lab(linear: [f64; 3]) -> [f64; 3] {
+        const XYZ: [[f64; 3]; 3] = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]];
+        let f = |t: f64| if t > 0.008_856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 };
+        let dot = |row: [f64; 3]| row.iter().zip(linear).map(|(a, b)| a * b.clamp(0.0, 1.0)).sum::<f64>();
+        let [x, y, z] = [f(dot(XYZ[0]) / 0.9505), f(dot(XYZ[1])), f(dot(XYZ[2]) / 1.089)];
+        [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    }
+
+    /// Symbols, schedules and the ends of the diverging scale stay apart for eyes with two kinds of cones (Machado, Oliveira and
+    /// Fernandes 2009, severity 1), by the difference of CIE 1976; 2.3 is just noticeable.
+    #[test]
+    fn colours_are_told_apart_by_colour_blind_eyes() {
+        const EYES: [(&str, [[f64; 3]; 3]); 3] = [
+            ("protanopia", [[0.152_286, 1.052_583, -0.204_868], [0.114_503, 0.786_281, 0.099_216], [-0.003_882, -0.048_116, 1.051_998]]),
+            ("deuteranopia", [[0.367_322, 0.860_646, -0.227_968], [0.280_085, 0.672_501, 0.047_413], [-0.011_820, 0.042_940, 0.968_881]]),
+            ("tritanopia", [[1.255_528, -0.076_749, -0.178_779], [-0.078_411, 0.930_809, 0.147_602], [0.004_733, 0.691_367, 0.303_900]]),
+        ];
+        let linear = |v: u8| {
+            let v = f64::from(v) / 255.0;
+            if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
+        };
+        for choice in ThemeChoice::ALL {
+            let p = Palette::of(choice);
+            let symbols = [Symbol::Signal, Symbol::Noise, Symbol::Conditional, Symbol::Unconditional, Symbol::Guided].map(|s| p.symbol(s));
+            let ends = [p.diverging(-0.5), p.diverging(0.5)];
+            for (eye, matrix) in EYES {
+                let seen = |c: Color32| {
+                    let light = [c.r(), c.g(), c.b()].map(linear);
+                    lab(matrix.map(|row| row.iter().zip(light).map(|(a, b)| a * b).sum()))
+                };
+                for (what, colors) in [("symbols", symbols.as_slice()), ("schedules", &p.schedules), ("ends", &ends)] {
+                    for (i, a) in colors.iter().enumerate() {
+                        for b in &colors[..i] {
+                            let apart = seen(*a).iter().zip(seen(*b)).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+                            assert!(apart >= 20.0, "{choice:?}, {eye}, {what}: {a:?} and {b:?} are {apart:.1} apart");
+                        }
+                    }
+                }
+            }
         }
     }
 
