@@ -219,6 +219,30 @@ fn a_lab_is_reset_alone_and_the_reset_is_undone() {
 }
 
 #[test]
+fn one_control_is_put_back_by_a_double_click_or_the_delete_key() {
+    let (mut harness, _) = open_at([1440.0, 900.0], "guidance");
+    let steps = |harness: &Harness<'_, App>| harness.state().settings().work.guidance.steps;
+    let usual = steps(&harness);
+    for by_key in [false, true] {
+        harness.get_by_role_and_label(Role::Slider, "Steps").set_value_accesskit(60.0);
+        harness.run_steps(20);
+        assert_eq!(steps(&harness), 60);
+        if by_key {
+            harness.get_by_role_and_label(Role::Slider, "Steps").focus();
+            harness.run_steps(2);
+            harness.key_press(Key::Delete);
+        } else {
+            for _ in 0..2 {
+                harness.get_by_role_and_label(Role::Slider, "Steps").click();
+                harness.step();
+            }
+        }
+        harness.run_steps(20);
+        assert_eq!(steps(&harness), usual, "by key {by_key}");
+    }
+}
+
+#[test]
 fn the_view_menu_sets_theme_size_and_motion() {
     let (mut harness, _) = open_at([1440.0, 900.0], LABS[0].id);
     let mut choose = |label: &str| {

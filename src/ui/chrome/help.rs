@@ -16,6 +16,7 @@ pub const SHORTCUTS: &[(&str, &str)] = &[
     ("1  2  3", "The labs"),
     ("R", "Roll the seed"),
     ("Shift R", "Reset the lab"),
+    ("Delete", "Reset the slider in focus"),
     ("T", "Dark or light"),
     ("F11", "Present on the whole screen"),
     ("Ctrl Z", "Undo"),

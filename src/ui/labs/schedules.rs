@@ -426,7 +426,7 @@ impl Schedules {
             let hint = format!("Default {}", param.default);
             let spec =
                 Spec { name: param.label, hint: &hint, range: param.min..=param.max, logarithmic: log, decimals, symbol: Symbol::Plain };
-            slider::show(ui, theme, value, &spec);
+            slider::show_with_default(ui, theme, value, &spec, param.default);
         }
         if params != cx.work.schedules.params_of(index) {
             cx.work.schedules.params.insert(info.id.to_owned(), params);

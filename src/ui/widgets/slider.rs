@@ -101,10 +101,12 @@ pub fn gradient(ui: &Ui, track: Rect, color: impl Fn(f32) -> Color32) {
     painter.add(mesh);
 }
 
-/// Shows a slider over the width there is. Returns whether the value changed.
-pub fn show(ui: &mut Ui, theme: &Theme, value: &mut f64, spec: &Spec<'_>) -> bool {
+/// Shows a slider over the width there is. Returns whether the value changed. A double click, or the key Delete with the focus on it,
+/// puts it back to `default`.
+pub fn show_with_default(ui: &mut Ui, theme: &Theme, value: &mut f64, spec: &Spec<'_>, default: f64) -> bool {
     let p = theme.palette();
     let before = *value;
+    let hint = format!("{} Double click or Delete puts back {default:.*}.", spec.hint, spec.decimals);
     ui.horizontal(|ui| {
         let name = ui.label(egui::RichText::new(spec.name).font(theme.font(Weight::Regular, 14.0)).color(p.dim));
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
@@ -112,7 +114,7 @@ pub fn show(ui: &mut Ui, theme: &Theme, value: &mut f64, spec: &Spec<'_>) -> boo
             ui.visuals_mut().override_text_color = Some(p.symbol(spec.symbol));
             let drag = egui::DragValue::new(value).range(spec.range.clone()).fixed_decimals(spec.decimals);
             let drag = drag.speed((spec.range.end() - spec.range.start()) / 400.0).update_while_editing(false);
-            ui.add_sized(vec2(theme.px(72.0), theme.px(28.0)), drag).labelled_by(name.id).on_hover_text(spec.hint);
+            ui.add_sized(vec2(theme.px(72.0), theme.px(28.0)), drag).labelled_by(name.id).on_hover_text(&hint);
         });
     });
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), theme.px(24.0)), Sense::click_and_drag());
@@ -120,7 +122,10 @@ pub fn show(ui: &mut Ui, theme: &Theme, value: &mut f64, spec: &Spec<'_>) -> boo
     let pad = theme.px(8.0);
     let track = Rect::from_center_size(rect.center(), vec2(rect.width() - 2.0 * pad, theme.px(5.0)));
     let (steps, set, place) = asked(ui, &response, track);
-    if let Some(place) = place {
+    let reset = response.double_clicked() || (response.has_focus() && ui.input(|i| i.key_pressed(Key::Delete)));
+    if reset {
+        *value = spec.tidy(default);
+    } else if let Some(place) = place {
         *value = spec.at(place);
     } else if let Some(set) = set.filter(|v| v.is_finite()) {
         *value = spec.tidy(set);
@@ -136,7 +141,7 @@ pub fn show(ui: &mut Ui, theme: &Theme, value: &mut f64, spec: &Spec<'_>) -> boo
     ui.painter().circle_filled(pos2(x, track.center().y), theme.px(if over { 9.0 } else { 8.0 }) + 2.0, p.panel);
     ui.painter().circle_filled(pos2(x, track.center().y), theme.px(if over { 9.0 } else { 8.0 }), p.accent);
     super::controls::focus_ring(ui, theme, &response, rect, 6.0);
-    response.on_hover_text(spec.hint);
+    response.on_hover_text(hint);
     (*value - before).abs() > f64::EPSILON
 }
 

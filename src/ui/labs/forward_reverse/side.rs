@@ -181,7 +181,7 @@ fn run_settings(cx: &mut LabContext<'_>, ui: &mut Ui) {
         decimals: 0,
         symbol: Symbol::Plain,
     };
-    slider::show(ui, theme, &mut steps, &spec);
+    slider::show_with_default(ui, theme, &mut steps, &spec, 20.0);
     own.steps = steps as usize;
     let mut scale = own.guidance_scale.unwrap_or(own_scale);
     let spec = Spec {
@@ -192,7 +192,7 @@ fn run_settings(cx: &mut LabContext<'_>, ui: &mut Ui) {
         decimals: 1,
         symbol: Symbol::Guided,
     };
-    if slider::show(ui, theme, &mut scale, &spec) {
+    if slider::show_with_default(ui, theme, &mut scale, &spec, own_scale) {
         own.guidance_scale = Some(scale);
     }
     // Above the progress, so that it keeps its place when that goes.

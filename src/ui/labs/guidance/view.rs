@@ -200,7 +200,7 @@ impl Guidance {
             decimals: 0,
             symbol: Symbol::Plain,
         };
-        slider::show(ui, theme, &mut steps, &spec);
+        slider::show_with_default(ui, theme, &mut steps, &spec, 20.0);
         cx.work.guidance.steps = steps as usize;
         if let Some((done, total)) = cx.session.progress(Slot::Guidance)
             && progress(ui, theme, if total > COARSE_STEPS { "Refining" } else { "Coarse" }, done, total)
