@@ -150,8 +150,8 @@ fn drag_in(player: &mut Player, lab: &str, drags: u32) -> Result<Felt> {
             let moved = Instant::now();
             player.push(Event::PointerMoved(at(from + (to - from) * step as f32 / MOVES as f32)));
             let since = *waiting.get_or_insert(moved);
-            if paced(player, Some(&mut felt)) {
-                felt.answers.push(since.elapsed().as_secs_f64() * 1e3);
+            if let Some(shown) = paced(player, Some(&mut felt)) {
+                felt.answers.push((shown - since).as_secs_f64() * 1e3);
                 waiting = None;
             }
         }
@@ -168,20 +168,22 @@ fn press(player: &mut Player, pos: Pos2, pressed: bool) {
     player.push(Event::PointerButton { pos, button: PointerButton::Primary, pressed, modifiers: Modifiers::NONE });
 }
 
-/// A frame, and the rest of its sixtieth of a second; the time of work goes to `felt`. Returns whether a picture changed in it.
-fn paced(player: &mut Player, felt: Option<&mut Felt>) -> bool {
+/// A frame, and the rest of its sixtieth of a second; the time of work goes to `felt`. Returns when it was ready, if a picture changed
+/// in it.
+fn paced(player: &mut Player, felt: Option<&mut Felt>) -> Option<Instant> {
     let started = Instant::now();
     let mut output = player.frame();
     let shapes = std::mem::take(&mut output.shapes);
     std::hint::black_box(player.ctx.tessellate(shapes, output.pixels_per_point));
-    let took = started.elapsed();
+    let ready = Instant::now();
+    let took = ready - started;
     let changed = !output.textures_delta.set.is_empty();
     output.textures_delta.clear();
     if let Some(felt) = felt {
         felt.frames.push(took.as_secs_f64() * 1e3);
     }
     std::thread::sleep(FRAME.saturating_sub(took));
-    changed
+    changed.then_some(ready)
 }
 
 fn settle(player: &mut Player) -> Result<()> {
