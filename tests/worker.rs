@@ -8,7 +8,7 @@ use diffuscope::host::HostTensor;
 use diffuscope::pipeline::{GenerateRequest, Pipeline};
 use diffuscope::worker::Worker;
 use diffuscope::worker::protocol::{
-    Command, DeviceKind, Event, ForwardRequest, Frame, JobId, ModelSource, PictureSource, RunRequest, Slot,
+    Command, DeviceKind, Event, ForwardRequest, Frame, JobId, ModelSource, PictureSource, RunRequest, Slot, Start,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ fn request(steps: usize) -> RunRequest {
         steps,
         guidance_scale: 4.0,
         sampler: "ddim".into(),
-        restore: None,
+        start: Start::Noise,
         decode_every_step: true,
     }
 }
@@ -304,7 +304,7 @@ fn what_cannot_be_done_is_said_and_the_worker_lives_on() {
         (Command::Reverse(Slot::Reverse, RunRequest { sampler: "magic".into(), ..request(3) }), "magic"),
         (Command::Reverse(Slot::Reverse, request(0)), "0 steps"),
         (Command::Reverse(Slot::Reverse, request(100_000)), "100000 steps"),
-        (Command::Reverse(Slot::Reverse, RunRequest { restore: Some((right.clone(), 5000)), ..request(3) }), "5000"),
+        (Command::Reverse(Slot::Reverse, RunRequest { start: Start::Noised { x0: right.clone(), timestep: 5000 }, ..request(3) }), "5000"),
         (forward(&[1000], right.clone()), "timestep 1000"),
         (forward(&[], right), "at least one timestep"),
         (forward(&[5], HostTensor::full([1, 3, 8, 8], 0.0)), "3"),

@@ -51,6 +51,14 @@ pub enum PlanError {
         /// Timesteps of the schedule.
         num_train: usize,
     },
+    /// A step that the run does not have.
+    #[error("a run of {steps} steps cannot go on at step {index}; they are counted from 0")]
+    Step {
+        /// Asked for.
+        index: usize,
+        /// Steps of the run.
+        steps: usize,
+    },
 }
 
 /// Plans a run over whole timesteps, as DDIM and DDPM take it.
@@ -117,6 +125,17 @@ impl Plan {
         let mut visits: Vec<Visit> = self.visits.iter().copied().filter(|visit| visit.timestep < first.timestep).collect();
         visits.insert(0, first);
         Ok(Self { visits, last: self.last })
+    }
+
+    /// The rest of this run from step `index` on: the same visits, less those before.
+    ///
+    /// # Errors
+    /// [`PlanError::Step`] when the run has no such step.
+    pub fn continued_at(&self, index: usize) -> Result<Self, PlanError> {
+        if index >= self.visits.len() {
+            return Err(PlanError::Step { index, steps: self.visits.len() });
+        }
+        Ok(Self { visits: self.visits[index..].to_vec(), last: self.last })
     }
 
     /// The timestep at which this plan visits exactly `level`; how a [`crate::diffusion::Denoise`] that is told the level

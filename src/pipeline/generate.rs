@@ -22,6 +22,14 @@ pub enum Start {
         /// The timestep to start from.
         timestep: usize,
     },
+    /// A sample in the middle of a run: the steps before it are not taken again, those after it are the same steps. With nothing
+    /// else changed, what follows is bit for bit what followed in that run, fresh noise included.
+    Continue {
+        /// The sample x_t `[1, C, h, w]` in variance-preserving form, as [`GenerateStep::x`] reported it.
+        x: HostTensor,
+        /// The step that comes next, [`GenerateStep::index`] of that sample.
+        index: usize,
+    },
 }
 
 /// A run to make.
@@ -146,6 +154,7 @@ impl Pipeline {
         let config = &self.config;
         let plan = request.sampler.plan(&self.schedule, spacing, request.steps, config.steps_offset, config.set_alpha_to_one)?;
         let [c, h, w] = self.card.latent_shape;
+        let count = plan.visits.len();
         let (plan, start) = match &request.start {
             Start::Noise => {
                 let unit = gaussian(request.seed, Stream::Start, [1, c, h, w]);
@@ -164,6 +173,15 @@ impl Pipeline {
                 let start = plan.visits[0].level.add_noise(x0, &eps);
                 (plan, start)
             }
+            Start::Continue { x, index } => {
+                self.check_latents(x)?;
+                (plan.continued_at(*index)?, x.clone())
+            }
+        };
+        // Steps that a continued run does not take again; a restored one numbers its own.
+        let (taken, count) = match request.start {
+            Start::Continue { index, .. } => (index, count),
+            _ => (0, plan.visits.len()),
         };
         let token_ids = [self.tokenize(&request.negative), self.tokenize(&request.prompt)];
         let ids: Vec<u32> = token_ids.iter().flat_map(|t| t.ids.iter().copied()).collect();
@@ -178,6 +196,10 @@ impl Pipeline {
             answer: &answer,
         };
         let mut noise_rng = rng(request.seed, Stream::Steps);
+        if request.sampler.stochastic {
+            // Every step before the last draws once; step k draws the same whether the run began at 0 or at k.
+            (0..taken).for_each(|_| drop(gaussian_from(&mut noise_rng, [1, c, h, w])));
+        }
         let options = SampleOptions { clip_sample_range: config.clip_sample_range, ..SampleOptions::default() };
         let outcome = sample_with(
             request.sampler,
@@ -192,8 +214,8 @@ impl Pipeline {
                 let eps = |output: &HostTensor| config.prediction.to_eps(step.x, output, step.level);
                 let (eps_uncond, eps_cond) = (eps(&uncond), eps(&cond));
                 on_step(&GenerateStep {
-                    index: step.index,
-                    count: step.count,
+                    index: taken + step.index,
+                    count,
                     timestep: step.timestep,
                     level: step.level,
                     next_level: step.next_level,

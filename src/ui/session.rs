@@ -63,6 +63,12 @@ impl<R> Default for Run<R> {
 }
 
 impl<R: Clone + PartialEq> Run<R> {
+    /// A run that is over: the request, its frames by falling timestep, and its end.
+    pub fn kept(request: R, frames: Vec<Arc<Frame>>, end: Option<RunEnd>) -> Self {
+        let count = frames.first().map_or(0, |frame| frame.count);
+        Self { asked: Some(request.clone()), request: Some(request), frames, end, count, ..Self::default() }
+    }
+
     /// The newest request.
     pub fn asked(&self) -> Option<&R> {
         self.asked.as_ref()
@@ -223,6 +229,10 @@ pub struct Session {
     pub reverse: Run<RunRequest>,
     /// The run behind the guidance slider.
     pub guidance: Run<RunRequest>,
+    /// The restoration from a timestep of the forward run.
+    pub bridge: Run<RunRequest>,
+    /// The branch that is being computed or was last.
+    pub branch: Run<RunRequest>,
     probe: Option<(JobId, HostTensor)>,
     decoded: Option<(HostTensor, HostTensor)>,
     /// How the model reads the prompts.
@@ -255,6 +265,8 @@ impl Session {
             forward: Run::default(),
             reverse: Run::default(),
             guidance: Run::default(),
+            bridge: Run::default(),
+            branch: Run::default(),
             probe: None,
             decoded: None,
             tokens: None,
@@ -292,19 +304,18 @@ impl Session {
                     self.opened.extend(self.opening.take());
                 }
             }
-            Event::Frame { job, slot, frame } => match slot {
-                Slot::Forward => self.forward.frame(job, frame),
-                Slot::Reverse => self.reverse.frame(job, frame),
-                Slot::Guidance => self.guidance.frame(job, frame),
-                _ => {}
-            },
+            Event::Frame { job, slot: Slot::Forward, frame } => self.forward.frame(job, frame),
+            Event::Frame { job, slot, frame } => {
+                if let Some(run) = self.run_of(slot) {
+                    run.frame(job, frame);
+                }
+            }
             Event::RunDone { job, slot, latents, picture, elapsed_ms } => {
                 let end = Some(RunEnd { latents, picture, elapsed_ms });
-                match slot {
-                    Slot::Forward => self.forward.done(job, end),
-                    Slot::Reverse => self.reverse.done(job, end),
-                    Slot::Guidance => self.guidance.done(job, end),
-                    _ => {}
+                if slot == Slot::Forward {
+                    self.forward.done(job, end);
+                } else if let Some(run) = self.run_of(slot) {
+                    run.done(job, end);
                 }
             }
             Event::Decoded { job, picture } => {
@@ -328,8 +339,6 @@ impl Session {
     fn stopped(&mut self, job: JobId, slot: Slot) {
         match slot {
             Slot::Forward => self.forward.stop(job),
-            Slot::Reverse => self.reverse.stop(job),
-            Slot::Guidance => self.guidance.stop(job),
             Slot::Picture if self.picture_job == Some(job) => {
                 self.picture_job = None;
                 // Without any picture the scene that this one pushed aside is wanted again.
@@ -338,7 +347,22 @@ impl Session {
                 }
             }
             Slot::Probe => drop(self.probe.take_if(|(mine, _)| *mine == job)),
-            _ => {}
+            _ => {
+                if let Some(run) = self.run_of(slot) {
+                    run.stop(job);
+                }
+            }
+        }
+    }
+
+    /// The reverse run of a slot, where it has one.
+    fn run_of(&mut self, slot: Slot) -> Option<&mut Run<RunRequest>> {
+        match slot {
+            Slot::Reverse => Some(&mut self.reverse),
+            Slot::Guidance => Some(&mut self.guidance),
+            Slot::Bridge => Some(&mut self.bridge),
+            Slot::Branch => Some(&mut self.branch),
+            _ => None,
         }
     }
 
@@ -378,11 +402,12 @@ impl Session {
         }
     }
 
-    /// Asks for a reverse run in [`Slot::Reverse`] or [`Slot::Guidance`] unless it is the one asked for last.
+    /// Asks for a reverse run in a slot that has one ([`Slot::Reverse`], [`Slot::Guidance`], [`Slot::Bridge`], [`Slot::Branch`])
+    /// unless it is the one asked for last there.
     pub fn ask_reverse(&mut self, slot: Slot, request: RunRequest) {
-        let run = if slot == Slot::Guidance { &mut self.guidance } else { &mut self.reverse };
-        if run.asked.as_ref() != Some(&request)
+        if self.run_of(slot).is_some_and(|run| run.asked.as_ref() != Some(&request))
             && let Some(job) = self.backend.send(Command::Reverse(slot, request.clone()))
+            && let Some(run) = self.run_of(slot)
         {
             run.sent(request, job);
         }
@@ -435,7 +460,8 @@ impl Session {
     /// Whether anything is being computed or is on its way.
     pub fn is_busy(&self) -> bool {
         let opening = self.model == ModelState::Opening;
-        let runs = self.forward.running || self.reverse.running || self.guidance.running;
+        let reverse = [&self.reverse, &self.guidance, &self.bridge, &self.branch];
+        let runs = self.forward.running || reverse.iter().any(|run| run.running);
         opening || runs || self.picture_job.is_some() || self.probe.is_some() || self.backend.is_busy()
     }
 }

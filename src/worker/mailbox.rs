@@ -23,6 +23,8 @@ const ORDER: [usize; PLACES] = [
     Slot::Probe as usize,
     Slot::Save as usize,
     Slot::Guidance as usize,
+    Slot::Bridge as usize,
+    Slot::Branch as usize,
     Slot::Reverse as usize,
     Slot::Forward as usize,
 ];

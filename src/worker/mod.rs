@@ -76,7 +76,7 @@ impl Worker {
             }
         }
         if slot == Some(Slot::Model) {
-            for other in [Slot::Picture, Slot::Forward, Slot::Reverse, Slot::Guidance, Slot::Probe] {
+            for other in [Slot::Picture, Slot::Forward, Slot::Reverse, Slot::Guidance, Slot::Bridge, Slot::Branch, Slot::Probe] {
                 self.mailbox.interrupt(other);
             }
         }

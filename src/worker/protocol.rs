@@ -5,7 +5,7 @@
 //! one can be dropped.
 
 use crate::host::HostTensor;
-pub use crate::pipeline::{DeviceKind, GenerateStep, ModelCard, ModelSource, Tokens};
+pub use crate::pipeline::{DeviceKind, GenerateStep, ModelCard, ModelSource, Start, Tokens};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,6 +26,10 @@ pub enum Slot {
     Reverse,
     /// The reverse run behind the guidance slider.
     Guidance,
+    /// The restoration of a picture from a timestep of the forward run.
+    Bridge,
+    /// A reverse run that goes on from a step of another.
+    Branch,
     /// Decoding or predicting at one level, for what is under the pointer now.
     Probe,
     /// Writing a file.
@@ -34,7 +38,17 @@ pub enum Slot {
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 7] = [Self::Model, Self::Picture, Self::Forward, Self::Reverse, Self::Guidance, Self::Probe, Self::Save];
+    pub const ALL: [Self; 9] = [
+        Self::Model,
+        Self::Picture,
+        Self::Forward,
+        Self::Reverse,
+        Self::Guidance,
+        Self::Bridge,
+        Self::Branch,
+        Self::Probe,
+        Self::Save,
+    ];
 }
 
 /// Where a picture comes from.
@@ -97,8 +111,8 @@ pub struct RunRequest {
     pub guidance_scale: f64,
     /// Id of the sampler in `diffusion::sampler::SAMPLERS`.
     pub sampler: String,
-    /// Start from these latents noised to this timestep instead of from pure noise.
-    pub restore: Option<(HostTensor, usize)>,
+    /// Where it starts: pure noise, latents noised to a timestep, or the middle of another run.
+    pub start: Start,
     /// Decode x_t and the predicted x0 of every step, not of the last alone.
     pub decode_every_step: bool,
 }

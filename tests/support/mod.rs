@@ -7,7 +7,7 @@ use diffuscope::host::HostTensor;
 use diffuscope::noise::{Stream, gaussian};
 use diffuscope::ui::Backend;
 use diffuscope::worker::protocol::{
-    Command, Event, ForwardRequest, Frame, JobId, ModelCard, Picture, PictureSource, RunRequest, Slot, Tokens,
+    Command, Event, ForwardRequest, Frame, JobId, ModelCard, Picture, PictureSource, RunRequest, Slot, Start, Tokens,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -232,7 +232,11 @@ impl StandIn {
                 }
             }
             Work::Reverse(request, x, at) => {
-                let steps = TimestepSpacing::Leading.timesteps(1000, request.steps, 0).expect("steps");
+                let mut steps = TimestepSpacing::Leading.timesteps(1000, request.steps, 0).expect("steps");
+                if let Start::Noised { timestep, .. } = request.start {
+                    steps.retain(|t| *t < timestep);
+                    steps.insert(0, timestep);
+                }
                 let (request, here, place) = (request.clone(), x.clone(), *at);
                 let (prompt, scale) = (request.prompt.clone(), request.guidance_scale);
                 let frame = self.frame(&here, steps[place], &prompt, scale, (place, steps.len()), request.decode_every_step);
@@ -347,9 +351,16 @@ impl Backend for StandIn {
                 (Work::Forward(request, 0), total)
             }
             Command::Reverse(_, request) => {
-                let start = gaussian(request.seed, Stream::Start, [1, self.channels, LATENT, LATENT]);
+                let (start, at) = match &request.start {
+                    Start::Noise => (gaussian(request.seed, Stream::Start, [1, self.channels, LATENT, LATENT]), 0),
+                    Start::Latents(x) => (x.clone(), 0),
+                    Start::Noised { x0, timestep } => {
+                        (self.level(*timestep).add_noise(x0, &gaussian(request.seed, Stream::Forward, x0.shape())), 0)
+                    }
+                    Start::Continue { x, index } => (x.clone(), *index),
+                };
                 let total = request.steps;
-                (Work::Reverse(request, start, 0), total)
+                (Work::Reverse(request, start, at), total)
             }
             other => (Work::Once(Box::new(other)), 1),
         };

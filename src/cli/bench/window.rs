@@ -5,7 +5,7 @@ use crate::cli::options::{ModelArgs, WindowArgs};
 use crate::cli::stage::{Player, Window};
 use crate::pipeline::GenerateRequest;
 use crate::worker::Worker;
-use crate::worker::protocol::{Command, Event, RunRequest, Slot};
+use crate::worker::protocol::{Command, Event, RunRequest, Slot, Start};
 use anyhow::{Context, Result, bail, ensure};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ pub fn first_picture(model: &ModelArgs, prompt: &str) -> Result<f64> {
             steps: 20,
             guidance_scale: 5.0,
             sampler: GenerateRequest::default().sampler.id.into(),
-            restore: None,
+            start: Start::Noise,
             decode_every_step: true,
         },
     ));

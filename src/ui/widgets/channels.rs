@@ -74,18 +74,37 @@ pub fn show<S: Hash + Debug + Copy>(
     tensor: Option<&HostTensor>,
     look: Look<S>,
 ) {
+    paint(ui, theme, textures, corner, grid, tensor, look);
     for channel in 0..grid.channels {
         let rect = grid.cell(corner, channel);
-        let tensor = tensor.filter(|t| t.shape().len() == 4 && t.shape()[1] > channel);
-        let mapping = Mapping::Heat { channel, range: look.range, scale: look.scale };
-        let texture = tensor.map(|t| textures.get(ui.ctx(), theme, (look.slot, channel), t, mapping, false));
-        tile::frame(ui, theme, rect, texture, "");
-        if let Some(tensor) = tensor {
+        if let Some(tensor) = with_channel(tensor, channel) {
             let response = ui.interact(rect, ui.scope_id().with((look.slot, channel)), Sense::hover());
             response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Channel {channel}")));
             response.on_hover_ui(|ui| tip(ui, rect, tensor, channel));
         }
     }
+}
+
+/// Only paints it, for a caller that tells its values in another way.
+pub fn paint<S: Hash + Debug + Copy>(
+    ui: &Ui,
+    theme: &Theme,
+    textures: &mut Textures,
+    corner: Pos2,
+    grid: &Grid,
+    tensor: Option<&HostTensor>,
+    look: Look<S>,
+) {
+    for channel in 0..grid.channels {
+        let mapping = Mapping::Heat { channel, range: look.range, scale: look.scale };
+        let tensor = with_channel(tensor, channel);
+        let texture = tensor.map(|t| textures.get(ui.ctx(), theme, (look.slot, channel), t, mapping, false));
+        tile::frame(ui, theme, grid.cell(corner, channel), texture, "");
+    }
+}
+
+fn with_channel(tensor: Option<&HostTensor>, channel: usize) -> Option<&HostTensor> {
+    tensor.filter(|t| t.shape().len() == 4 && t.shape()[1] > channel)
 }
 
 /// The value under the pointer.

@@ -2,7 +2,7 @@
 
 use super::{Desk, JobError};
 use crate::diffusion::{SAMPLERS, SamplerInfo};
-use crate::pipeline::{GenerateRequest, GenerateStep, Start};
+use crate::pipeline::{GenerateRequest, GenerateStep};
 use crate::worker::protocol::{Event, Frame, RunRequest, Slot};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -15,10 +15,6 @@ pub(super) fn run(desk: &Desk, slot: Slot, request: &RunRequest) -> Result<(), J
         let known: Vec<_> = SAMPLERS.iter().map(|info| info.id).collect();
         JobError::Request(format!("there is no sampler \"{}\"; there are {}", request.sampler, known.join(", ")))
     })?;
-    let start = match &request.restore {
-        Some((x0, timestep)) => Start::Noised { x0: x0.clone(), timestep: *timestep },
-        None => Start::Noise,
-    };
     let generate = GenerateRequest {
         prompt: request.prompt.clone(),
         negative: request.negative.clone(),
@@ -26,7 +22,7 @@ pub(super) fn run(desk: &Desk, slot: Slot, request: &RunRequest) -> Result<(), J
         steps: request.steps,
         guidance_scale: request.guidance_scale,
         sampler,
-        start,
+        start: request.start.clone(),
     };
     // One unit of progress is one step, or one decoding of x_t afterwards.
     let total = |count: usize| if request.decode_every_step { 2 * count } else { count };
@@ -61,11 +57,10 @@ pub(super) fn run(desk: &Desk, slot: Slot, request: &RunRequest) -> Result<(), J
     let picture = pipeline.decode(&generated.latents)?;
     let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
 
-    let count = frames.len();
-    for (done, frame) in frames.into_iter().enumerate() {
+    for frame in frames {
         desk.breathe()?;
         let x_picture = Some(pipeline.decode(&frame.x)?);
-        desk.progress(count + done + 1, 2 * count);
+        desk.progress(frame.count + frame.index + 1, 2 * frame.count);
         send(&Arc::new(Frame { x_picture, ..Frame::clone(&frame) }))?;
     }
     desk.answer(Event::RunDone { job: desk.job.id, slot, latents: generated.latents, picture, elapsed_ms })

@@ -1,25 +1,23 @@
 //! The middle of the lab: two large pictures and a strip below them.
 
-use super::{ForwardReverse, Process, Settings, Space};
-use crate::diffusion::Level;
+use super::{ForwardReverse, Process, Settings, Space, strip};
 use crate::host::HostTensor;
 use crate::ui::clock::Direction;
 use crate::ui::labs::{LabContext, Wish};
 use crate::ui::session::ModelState;
 use crate::ui::settings;
-use crate::ui::theme::{Symbol, Weight};
-use crate::ui::widgets::channels::{self, Grid, Look};
+use crate::ui::theme::Symbol;
+use crate::ui::widgets::channels::Grid;
 use crate::ui::widgets::controls::{segmented, text_button};
 use crate::ui::widgets::icons::Icon;
-use crate::ui::widgets::math::{self, Math, format_number, num, row, sym, word};
-use crate::ui::widgets::textures::{Mapping, Scale};
+use crate::ui::widgets::math::{Math, row, sym};
+use crate::ui::widgets::textures::Mapping;
 use crate::ui::widgets::tile::{self, Badge, HEADER, Tile};
 use crate::worker::protocol::{Frame, Slot};
-use egui::{Align2, Pos2, Rect, TextureId, Ui, UiBuilder, Vec2, pos2, vec2};
-use std::sync::Arc;
+use egui::{Rect, TextureId, Ui, UiBuilder, pos2, vec2};
 
 /// Range of the latents' heat maps: latents have unit deviation, so this clips nothing that matters and never jumps.
-const LATENT_RANGE: f32 = 4.0;
+pub(super) const LATENT_RANGE: f32 = 4.0;
 
 /// One of the two large pictures.
 struct View {
@@ -51,10 +49,22 @@ impl ForwardReverse {
         ui.horizontal(|ui| self.controls(cx, ui));
         ui.add_space(theme.px(8.0));
         let room = ui.available_rect_before_wrap();
+        self.probe.begin();
+        let film = Rect::from_min_max(pos2(room.left(), room.bottom() - strip::height(theme, room.height())), room.max);
+        let body = Rect::from_min_max(room.min, pos2(room.right(), film.top() - theme.px(12.0)));
+        self.body(cx, ui, body);
+        self.film_strip(cx, ui, film, room.height());
+        self.probe_ui(cx, ui);
+    }
+
+    /// Two large pictures, and below them the operation that joins them.
+    fn body(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui, room: Rect) {
+        let theme = cx.theme;
         let gap = theme.px(24.0);
         let header = theme.px(HEADER);
-        let (widest, above) = ((room.width() - gap) * 0.5, header + theme.px(14.0));
+        let (widest, above) = ((room.width() - gap) * 0.5, header + theme.px(12.0));
         let latents = cx.work.forward_reverse.space == Space::Latents;
+        let forward = cx.clock.direction == Direction::Forward;
         let channels = cx.latent_channels();
         let mut grid = Grid { channels, columns: Grid::low(channels), cell: 0.0, gap: theme.px(6.0) };
         // What height the pictures leave over goes to the strip.
@@ -66,7 +76,7 @@ impl ForwardReverse {
             grid.cell = high.min((widest - (columns - 1.0) * grid.gap) / columns).max(64.0 / columns).floor();
             (grid.size().x, grid.size().y + label)
         } else {
-            let least = theme.px(112.0);
+            let least = if forward { theme.px(100.0) } else { 0.0 };
             let side = widest.min(room.height() - least - above).max(64.0).floor();
             (side, (room.height() - above - side).clamp(least, theme.px(190.0)).floor())
         };
@@ -74,22 +84,24 @@ impl ForwardReverse {
         let spare = (room.height() - above - side - strip).max(0.0);
         let top = room.top() + (spare * 0.3).min(theme.px(40.0)).floor();
         let place = |i: f32| Rect::from_min_size(pos2(left + i * (side + gap), top), vec2(side, side + header));
-        let moment = match cx.clock.direction {
-            Direction::Forward => self.forward_moment(cx, ui),
-            Direction::Reverse => self.reverse_moment(cx, ui),
-        };
+        let moment = if forward { self.forward_moment(cx, ui) } else { self.reverse_moment(cx, ui) };
         for (i, view) in [moment.left, moment.right].into_iter().enumerate() {
             let View { symbol, title, badge, texture, waiting, remark } = view;
             let badge = badge.map(|b| (b, "")).filter(|_| texture.is_some());
+            let shown = texture.is_some();
             let tile = Tile { symbol, title, badge, texture, waiting: &waiting, remark: &remark };
-            tile::show(ui, theme, place(i as f32), &tile);
+            let response = tile::show(ui, theme, place(i as f32), &tile);
+            if let Some(card) = cx.session.card.as_ref().filter(|_| shown) {
+                self.probe.picture(["Probe x t", "Probe x 0 hat"][i], response.rect, card.picture_side);
+            }
         }
+        // The sum stands under the left picture, which may be narrower than it.
         let strip = Rect::from_min_size(pos2(left, top + above + side), vec2(2.0 * side + gap, strip));
         let mut child = ui.new_child(UiBuilder::new().max_rect(strip).id_salt("strip"));
-        match (cx.work.forward_reverse.space, cx.clock.direction) {
-            (Space::Latents, _) => self.latent_strip(cx, &mut child, strip.min, gap, &grid, [moment.x.as_ref(), moment.x0.as_ref()]),
-            (Space::Pixels, Direction::Forward) => self.sum_strip(cx, &mut child, strip, side, gap),
-            (Space::Pixels, Direction::Reverse) => film_strip(cx, &mut child, strip),
+        if latents {
+            self.latent_strip(cx, &mut child, strip.min, gap, &grid, [moment.x.as_ref(), moment.x0.as_ref()]);
+        } else if forward {
+            self.sum_strip(cx, &mut child, strip, side, gap);
         }
     }
 
@@ -199,7 +211,7 @@ impl ForwardReverse {
 
     fn reverse_moment(&mut self, cx: &mut LabContext<'_>, ui: &Ui) -> Moment {
         let theme = cx.theme;
-        let run = &cx.session.reverse;
+        let run = self.shown_run(cx.session);
         let position = cx.clock.position();
         let waiting = match cx.session.progress(Slot::Reverse) {
             Some((done, total)) => format!("Denoising, step {done} of {total}"),
@@ -235,161 +247,8 @@ impl ForwardReverse {
         }
         moment
     }
-
-    /// What the noisy picture is made of, and what the autoencoder keeps of the clean one.
-    fn sum_strip(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui, strip: Rect, side: f32, gap: f32) {
-        let theme = cx.theme;
-        let Some(picture) = cx.session.picture.clone() else { return };
-        let timestep = cx.clock.timestep();
-        let level = cx.session.levels.level(timestep);
-        let edge = (strip.height() - theme.px(24.0)).min((side - 2.0 * theme.px(34.0)) / 3.0);
-        let chain = cx.work.forward_reverse.process == Process::Chain;
-        let (parts, labels) = if chain {
-            let Some(taken) = self.chain.standing().map(|s| s.taken) else { return };
-            let beta = cx.session.levels.beta(taken.saturating_sub(1));
-            let Some(parts) = self.chain.parts(beta) else { return };
-            let noise = |name: &str| sym(name, Symbol::Noise);
-            let labels = [
-                row([num((1.0 - beta).sqrt(), 1, 3, Symbol::Quiet), word("·", Symbol::Quiet), sym("x", Symbol::Plain).with_index("t−1")]),
-                row([num(beta.sqrt(), 1, 3, Symbol::Noise), word("·", Symbol::Noise), noise("ε").with_index("t")]),
-            ];
-            ([parts.signal, parts.noise, parts.x], labels)
-        } else {
-            let x0 = self.signed.of(&picture.pixels);
-            let eps = self.pixel_noise.of(cx.work.seed, x0.shape());
-            let parts = self.closed.at(&x0, &eps, level).clone();
-            ([parts.signal, parts.noise, parts.x], sum_labels(level))
-        };
-        let [a, b] = labels;
-        let labels = [a, b, row([sym("x", Symbol::Plain).with_index("t")])];
-        let mut x = strip.left();
-        for (i, (part, label)) in parts.iter().zip(labels).enumerate() {
-            let rect = Rect::from_min_size(pos2(x, strip.top()), vec2(edge, edge));
-            let texture = cx.textures.get(ui.ctx(), theme, ("part", i), part, Mapping::SignedRgb, false);
-            tile::frame(ui, theme, rect, Some(texture), "");
-            let width = math::width(ui.painter(), theme, &label, 14.0);
-            math::inline(ui.painter(), theme, &label, 14.0, pos2(rect.center().x - width * 0.5, rect.bottom() + theme.px(18.0)));
-            x += edge + theme.px(34.0);
-            if i < 2 {
-                let middle = pos2(rect.right() + theme.px(17.0), rect.center().y);
-                let font = theme.font(Weight::Medium, 22.0);
-                ui.painter().text(middle, Align2::CENTER_CENTER, ["+", "="][i], font, theme.palette().text);
-            }
-        }
-        let right = Rect::from_min_max(pos2(strip.left() + side + gap, strip.top()), strip.max);
-        self.picture_card(cx, ui, right, edge);
-    }
-
-    /// The clean picture, what the autoencoder keeps of it, and what it is called.
-    fn picture_card(&self, cx: &mut LabContext<'_>, ui: &mut Ui, rect: Rect, edge: f32) {
-        let theme = cx.theme;
-        let p = theme.palette();
-        let Some(picture) = cx.session.picture.clone() else { return };
-        let mut x = rect.left();
-        let kept = format!("autoencoder {} dB", format_number(picture.reconstruction_psnr_db, 2, 1));
-        for (i, (tensor, label)) in [(&picture.pixels, "original"), (&picture.reconstruction, &kept)].into_iter().enumerate() {
-            let cell = Rect::from_min_size(pos2(x, rect.top()), vec2(edge, edge));
-            let texture = cx.textures.get(ui.ctx(), theme, ("card", i), tensor, Mapping::Rgb, true);
-            tile::frame(ui, theme, cell, Some(texture), "");
-            ui.painter().text(
-                pos2(cell.center().x, cell.bottom() + theme.px(13.0)),
-                Align2::CENTER_CENTER,
-                label,
-                theme.font(Weight::Regular, 12.5),
-                p.dim,
-            );
-            ui.interact(cell, ui.scope_id().with(("card", i)), egui::Sense::hover()).on_hover_text(if i == 0 {
-                "The picture at the model's size.".to_owned()
-            } else {
-                format!(
-                    "What the autoencoder keeps: encoded to {} latent channels and decoded again. The number is the measured peak \
-                     signal-to-noise ratio of this picture.",
-                    cx.latent_channels()
-                )
-            });
-            x += edge + theme.px(12.0);
-        }
-        let text = Rect::from_min_max(pos2(x + theme.px(4.0), rect.top()), pos2(rect.right(), rect.top() + edge));
-        if text.width() > theme.px(70.0) {
-            let mut child = ui.new_child(UiBuilder::new().max_rect(text).id_salt("card text"));
-            child.set_clip_rect(text);
-            child.spacing_mut().item_spacing.y = theme.px(3.0);
-            let name = egui::RichText::new(&picture.name).font(theme.font(Weight::Medium, 13.5)).color(p.text);
-            child.add(egui::Label::new(name).truncate());
-            if !picture.caption.is_empty() {
-                child.label(egui::RichText::new(&picture.caption).font(theme.small()).color(p.dim));
-            }
-        }
-    }
-
-    /// The channels of x_t under the left picture and of the predicted x0 under the right one, each grid as wide as its picture.
-    fn latent_strip(&self, cx: &mut LabContext<'_>, ui: &mut Ui, corner: Pos2, gap: f32, grid: &Grid, shown: [Option<&HostTensor>; 2]) {
-        let theme = cx.theme;
-        let Vec2 { x: side, y: height } = grid.size();
-        for (i, (tensor, slot)) in shown.into_iter().zip(["x", "x0"]).enumerate() {
-            let corner = corner + vec2(i as f32 * (side + gap), 0.0);
-            let look = Look { slot, range: LATENT_RANGE, scale: Scale::Linear };
-            channels::show(ui, theme, cx.textures, corner, grid, tensor, look);
-            let y = corner.y + height + theme.px(15.0);
-            let label = if i == 0 { "latents of the left picture, exactly at t" } else { "latents of the right picture" };
-            let font = theme.small();
-            ui.painter().text(pos2(corner.x, y), Align2::LEFT_CENTER, label, font, theme.palette().dim);
-            if i == 1 {
-                let width = (side * 0.5).min(theme.px(190.0));
-                let rect = Rect::from_min_size(pos2(corner.x + side - width, y - theme.px(9.0)), vec2(width, theme.px(18.0)));
-                tile::legend(ui, theme, rect, LATENT_RANGE, Scale::Linear);
-            }
-        }
-    }
 }
 
 fn at_remark(what: &str, frame: &Frame, timestep: usize) -> String {
     if (frame.timestep - timestep as f64).abs() < 0.6 { String::new() } else { format!("{what} t = {:.0}", frame.timestep) }
-}
-
-fn sum_labels(level: Level) -> [Math; 2] {
-    let times = |symbol| word("·", symbol);
-    [
-        row([num(level.alpha, 1, 3, Symbol::Signal), times(Symbol::Signal), sym("x", Symbol::Signal).with_index("0")]),
-        row([num(level.sigma, 1, 3, Symbol::Noise), times(Symbol::Noise), sym("ε", Symbol::Noise)]),
-    ]
-}
-
-/// The kept steps of the reverse run as small pictures; pressing one puts the clock there.
-fn film_strip(cx: &mut LabContext<'_>, ui: &mut Ui, strip: Rect) {
-    let theme = cx.theme;
-    let gap = theme.px(8.0);
-    let edge = strip.height() - theme.px(24.0);
-    let places = ((strip.width() + gap) / (edge + gap)).floor().max(2.0) as usize;
-    let step = (strip.width() - edge) / (places - 1) as f32;
-    let run = &cx.session.reverse;
-    let count = run.count().max(cx.work.forward_reverse.steps).max(1);
-    let now = run.at(cx.clock.position()).map(|f| f.index);
-    let chosen: Vec<Option<Arc<Frame>>> = (0..places)
-        .map(|i| (i * (count - 1) + (places - 1) / 2) / (places - 1))
-        .map(|index| run.frames().iter().find(|f| f.index == index).cloned())
-        .collect();
-    let nearest = now.and_then(|now| {
-        let distance = |f: &Option<Arc<Frame>>| f.as_ref().map_or(usize::MAX, |f| f.index.abs_diff(now));
-        (0..places).min_by_key(|i| distance(&chosen[*i]))
-    });
-    for (i, frame) in chosen.iter().enumerate() {
-        let rect = Rect::from_min_size(pos2(strip.left() + step * i as f32, strip.top()), vec2(edge, edge));
-        let texture =
-            frame.as_ref().and_then(|f| f.x_picture.as_ref()).map(|p| cx.textures.get(ui.ctx(), theme, ("film", i), p, Mapping::Rgb, true));
-        let label = frame.as_ref().map_or(String::new(), |f| format!("t {:.0}", f.timestep));
-        let name = if label.is_empty() { format!("Step not computed yet {i}") } else { format!("Go to {label}") };
-        let response = tile::thumb(ui, theme, rect, texture, nearest == Some(i) && texture.is_some(), &name);
-        ui.painter().text(
-            pos2(rect.center().x, rect.bottom() + theme.px(13.0)),
-            Align2::CENTER_CENTER,
-            label,
-            theme.font(Weight::Medium, 13.0),
-            theme.palette().dim,
-        );
-        if let (true, Some(frame)) = (response.clicked(), frame) {
-            cx.clock.playing = false;
-            cx.clock.set(frame.timestep);
-        }
-    }
 }

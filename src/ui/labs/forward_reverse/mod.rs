@@ -3,17 +3,26 @@
 //! Forward is Ho et al. 2020 (arXiv 2006.11239), eq. 2 (step by step) and eq. 4 (closed form); reverse is the run of the
 //! sampler chosen, every step kept.
 
+mod histogram;
 mod main;
 mod noising;
+mod operation;
+mod probe;
+mod reading;
 mod side;
+mod strip;
 
+pub use histogram::Histogram;
 pub use noising::{ClosedForm, ForwardNoise, Signed};
+pub use probe::Probe;
+pub use reading::{Cell, Kind, Reading};
 
 use super::{Lab, LabContext};
 use crate::diffusion::SAMPLERS;
 use crate::host::HostTensor;
 use crate::ui::clock::{Direction, Pace, Stops};
-use crate::worker::protocol::{ForwardRequest, RunRequest, Slot};
+use crate::ui::session::{Run, Session};
+use crate::worker::protocol::{ForwardRequest, RunRequest, Slot, Start};
 use egui::Ui;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -85,6 +94,10 @@ pub struct ForwardReverse {
     latent_chain: noising::Chain,
     chain_there: bool,
     resting: Option<(f64, f64)>,
+    film: strip::Film,
+    probe: Probe,
+    /// Of x_t, of the closed form beside the chain, and of x0.
+    histograms: [histogram::Kept; 3],
 }
 
 /// Timesteps at which the model answers along the forward run.
@@ -139,7 +152,7 @@ impl ForwardReverse {
                 steps: own.steps,
                 guidance_scale,
                 sampler: own.sampler.clone(),
-                restore: None,
+                start: Start::Noise,
                 decode_every_step: true,
             };
             cx.session.ask_reverse(Slot::Reverse, request);
@@ -154,6 +167,18 @@ impl ForwardReverse {
         }
         let eps = self.latent_noise.of(cx.work.seed, picture.latents.shape());
         Some(self.closed_latents.at(&picture.latents, &eps, cx.session.levels.level(cx.clock.timestep())).x.clone())
+    }
+
+    /// The reverse run under the clock.
+    fn shown_run<'a>(&'a self, session: &'a Session) -> &'a Run<RunRequest> {
+        &session.reverse
+    }
+
+    /// The film in pixels is computed over several frames of the window.
+    fn film_is_whole(&self, cx: &LabContext<'_>) -> bool {
+        let Settings { space, process, .. } = cx.work.forward_reverse;
+        let computed = cx.clock.direction == Direction::Forward && space == Space::Pixels && process == Process::Closed;
+        !computed || self.film.is_whole()
     }
 
     fn walk(&mut self, cx: &LabContext<'_>) {
@@ -195,7 +220,7 @@ impl Lab for ForwardReverse {
             let stops = if cx.work.forward_reverse.process == Process::Chain { Stops::Every(1) } else { Stops::Every(20) };
             return Pace { ready: cx.session.picture.is_some(), floor: 0.0, stops, marks: Vec::new() };
         }
-        let run = &cx.session.reverse;
+        let run = self.shown_run(cx.session);
         let frames = run.frames();
         let floor = match frames.last() {
             Some(_) if run.is_current() && run.end().is_some() => 0.0,
@@ -217,7 +242,8 @@ impl Lab for ForwardReverse {
 
     fn is_settled(&self, cx: &LabContext<'_>) -> bool {
         let run = &cx.session.reverse;
-        cx.session.picture.is_some() && self.chain_there && run.is_current() && run.end().is_some() && !cx.session.forward.is_running()
+        let drawn = self.chain_there && self.film_is_whole(cx);
+        cx.session.picture.is_some() && drawn && run.is_current() && run.end().is_some() && !cx.session.forward.is_running()
     }
 }
 

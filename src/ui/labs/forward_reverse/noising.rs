@@ -168,6 +168,11 @@ impl Chain {
         Some(parts)
     }
 
+    /// The state after `index * EVERY` steps, if the chain has come by.
+    pub fn kept(&self, index: usize) -> Option<&HostTensor> {
+        self.kept.get(index)
+    }
+
     /// Where it stands.
     pub fn standing(&self) -> Option<&Standing> {
         self.here.as_ref()

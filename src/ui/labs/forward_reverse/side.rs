@@ -31,11 +31,11 @@ impl ForwardReverse {
     pub(super) fn explain(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) {
         let timestep = cx.clock.timestep();
         match cx.clock.direction {
-            Direction::Forward if cx.work.forward_reverse.process == Process::Chain => chain(cx, ui, timestep),
-            Direction::Forward => closed(cx, ui, timestep),
-            Direction::Reverse => reverse(cx, ui),
+            Direction::Forward if cx.work.forward_reverse.process == Process::Chain => chain(self, cx, ui, timestep),
+            Direction::Forward => closed(self, cx, ui, timestep),
+            Direction::Reverse => reverse(self, cx, ui),
         }
-        run_settings(cx, ui);
+        run_progress(cx, ui);
     }
 }
 
@@ -53,7 +53,7 @@ fn readouts(cx: &LabContext<'_>, ui: &mut Ui, level: Level) {
     readout(ui, theme, "signal to noise ᾱ / (1 − ᾱ)", &scientific(level.snr()), Symbol::Plain);
 }
 
-fn closed(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
+fn closed(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
     let theme = cx.theme;
     heading(cx, ui, "Forward: a picture fades");
     let level = cx.session.levels.level(timestep);
@@ -72,12 +72,12 @@ fn closed(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
     let spoken = format!("at t {timestep}: {:.3} x 0 plus {:.3} epsilon", level.alpha, level.sigma);
     equation(ui, theme, &live, 23.0, &spoken);
     readouts(cx, ui, level);
+    lab.values(cx, ui);
     ui.add_space(theme.px(10.0));
     let text = match cx.work.forward_reverse.space {
         Space::Pixels => {
-            "Every pixel fades to mid grey while noise takes its place. The two shares always add up to the same variance, so any \
-             timestep can be reached in one stroke. The right picture is the model's guess at what is left, made from the latents \
-             noised to the same t."
+            "Every pixel fades to mid grey while noise takes its place, and any timestep can be reached in one stroke. The right \
+             picture is the model's guess at what is left, made from the latents noised to the same t."
                 .to_owned()
         }
         Space::Latents => format!(
@@ -89,7 +89,7 @@ fn closed(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
     paragraph(ui, theme, &text);
 }
 
-fn chain(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
+fn chain(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
     let theme = cx.theme;
     heading(cx, ui, "Forward: step by step");
     let beta = cx.session.levels.beta(timestep);
@@ -116,20 +116,20 @@ fn chain(cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
     ]);
     equation(ui, theme, &live, 23.0, &format!("at t {timestep}: beta is {beta:.5}"));
     readouts(cx, ui, cx.session.levels.level(timestep));
+    lab.values(cx, ui);
     ui.add_space(theme.px(10.0));
     paragraph(
         ui,
         theme,
-        "Each step shrinks the picture a little and adds a little fresh noise, until nothing of it is left. At each t the \
-         distribution is that of the closed form; only the particular noise differs. The right picture is the model's guess from \
-         the latents noised to the same t in one stroke.",
+        "Each step shrinks the picture a little and adds a little fresh noise, until nothing of it is left. The right picture is \
+         the model's guess from the latents noised to the same t in one stroke.",
     );
 }
 
-fn reverse(cx: &mut LabContext<'_>, ui: &mut Ui) {
+fn reverse(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui) {
     let theme = cx.theme;
     heading(cx, ui, "Reverse: a picture comes out");
-    let frame = cx.session.reverse.at(cx.clock.position()).cloned();
+    let frame = lab.shown_run(cx.session).at(cx.clock.position()).cloned();
     let level = frame.as_ref().map_or_else(|| cx.session.levels.level(cx.clock.timestep()), |f| Level { alpha: f.alpha, sigma: f.sigma });
     let x0_hat = || sym("x", Symbol::Signal).hat().with_index("0");
     let eps = || sym(" ε", Symbol::Guided).tilde();
@@ -143,6 +143,8 @@ fn reverse(cx: &mut LabContext<'_>, ui: &mut Ui) {
     ]);
     equation(ui, theme, &live, 23.0, &format!("alpha {:.3}, sigma {:.3}", level.alpha, level.sigma));
     readouts(cx, ui, level);
+    run_settings(cx, ui);
+    lab.values(cx, ui);
     ui.add_space(theme.px(10.0));
     paragraph(
         ui,
@@ -195,6 +197,12 @@ fn run_settings(cx: &mut LabContext<'_>, ui: &mut Ui) {
     if slider::show_with_default(ui, theme, &mut scale, &spec, own_scale) {
         own.guidance_scale = Some(scale);
     }
+}
+
+/// What is being computed, and the way to stop it or to begin it again.
+fn run_progress(cx: &mut LabContext<'_>, ui: &mut Ui) {
+    let theme = cx.theme;
+    ui.add_space(theme.px(8.0));
     // Above the progress, so that it keeps its place when that goes.
     if (cx.session.reverse.is_stopped() || cx.session.forward.is_stopped())
         && text_button(ui, theme, None, "Run again", "Starts the stopped run anew.").clicked()
