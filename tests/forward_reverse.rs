@@ -173,9 +173,12 @@ fn both_processes_are_measured_side_by_side_and_agree() {
 #[test]
 fn the_film_puts_the_clock_where_it_is_pressed() {
     let (mut harness, _) = open();
-    for (space, direction) in
-        [("Pixel space", Direction::Forward), ("Latent space", Direction::Forward), ("Pixel space", Direction::Reverse), ("Latent space", Direction::Reverse)]
-    {
+    for (space, direction) in [
+        ("Pixel space", Direction::Forward),
+        ("Latent space", Direction::Forward),
+        ("Pixel space", Direction::Reverse),
+        ("Latent space", Direction::Reverse),
+    ] {
         harness.get_by_label(space).click();
         at(&mut harness, 0.0, direction);
         let frames: Vec<_> = harness.get_all_by_label_contains("Go to t ").map(|n| n.rect()).collect();
@@ -185,6 +188,132 @@ fn the_film_puts_the_clock_where_it_is_pressed() {
         let t = harness.state().clock().timestep();
         assert!((300..700).contains(&t), "{space}, {direction:?}: {t}");
     }
+}
+
+#[test]
+fn the_bridge_restores_from_the_clock_coarse_first_and_measures_it() {
+    let (mut harness, control) = open();
+    at(&mut harness, 300.0, Direction::Forward);
+    harness.get_by_label("Restore from here").click();
+    settle(&mut harness);
+    let runs = requests(&control, Slot::Bridge);
+    let last = runs.last().expect("a restoration");
+    assert!(runs.len() >= 2 && runs[0].steps < last.steps, "few steps first");
+    assert!(matches!(last.start, Start::Noised { timestep: 300, .. }));
+    assert!(last.prompt.contains("house"), "the caption is its prompt");
+    assert!(says(&harness, "restored against the original") && says(&harness, "the autoencoder alone"));
+    assert!(says(&harness, "restored, refined"));
+    let reverse = requests(&control, Slot::Reverse).len();
+
+    // Dragging the clock asks for coarse pictures on the way.
+    let before = runs.len();
+    let track = harness.get_by_label("Timestep").rect();
+    let place = |share: f32| egui::pos2(track.left() + track.width() * share, track.center().y);
+    harness.drag_at(place(0.4));
+    harness.step();
+    for i in 0..20 {
+        harness.hover_at(place(0.4 + 0.02 * i as f32));
+        harness.step();
+    }
+    let during = requests(&control, Slot::Bridge).split_off(before);
+    assert!(during.len() >= 2 && during.iter().all(|r| r.steps == 6), "{during:?}");
+    harness.drop_at(place(0.78));
+    settle(&mut harness);
+
+    // A prompt of its own.
+    let field = harness.get_by_role_and_label(Role::TextInput, "Prompt of the restoration");
+    field.focus();
+    harness.run_steps(2);
+    harness.get_by_role_and_label(Role::TextInput, "Prompt of the restoration").type_text(" in blue");
+    harness.run_steps(3);
+    settle(&mut harness);
+    assert!(requests(&control, Slot::Bridge).last().is_some_and(|r| r.prompt.contains("in blue") && r.steps == 20));
+    assert!(harness.state().settings().work.forward_reverse.bridge_prompt.is_some());
+    assert_eq!(requests(&control, Slot::Reverse).len(), reverse, "the reverse run is not disturbed");
+
+    harness.key_press(Key::Escape);
+    harness.run_steps(2);
+    harness.key_press(Key::Escape);
+    harness.run_steps(2);
+    assert!(!harness.state().settings().work.forward_reverse.bridge, "Esc leads back");
+    harness.key_press(Key::B);
+    harness.run_steps(2);
+    assert!(harness.state().settings().work.forward_reverse.bridge);
+}
+
+#[test]
+fn a_branch_leaves_the_run_and_both_are_kept() {
+    let (mut harness, control) = open();
+    at(&mut harness, 480.0, Direction::Reverse);
+    let trunk = harness.state().session().reverse.frames().to_vec();
+    harness.key_press(Key::N);
+    harness.run_steps(3);
+    settle(&mut harness);
+    assert!(says(&harness, "Branch 1, nothing changed yet, from t = "));
+    let unchanged = requests(&control, Slot::Branch);
+    let Start::Continue { x, index } = &unchanged[0].start else { panic!("{unchanged:?}") };
+    assert_eq!(x, &trunk[*index].x, "it starts from the run's own x_t");
+
+    let field = harness.get_by_role_and_label(Role::TextInput, "Prompt of the branch");
+    field.focus();
+    harness.run_steps(2);
+    harness.get_by_role_and_label(Role::TextInput, "Prompt of the branch").type_text(" in pink");
+    harness.run_steps(3);
+    settle(&mut harness);
+    assert!(says(&harness, "in pink, from t = "));
+    assert!(requests(&control, Slot::Branch).last().is_some_and(|r| r.prompt.contains("in pink")));
+    assert_eq!(requests(&control, Slot::Reverse).len(), 1, "the run was not made again");
+    let now = harness.state().session().reverse.frames().to_vec();
+    assert!(trunk.iter().zip(&now).all(|(a, b)| std::sync::Arc::ptr_eq(a, b)), "nor was anything of it lost");
+
+    // A second one from the first, at a later step; then back to the run by its lane.
+    harness.key_press(Key::Escape);
+    harness.run_steps(2);
+    at(&mut harness, 200.0, Direction::Reverse);
+    harness.get_by_label("Branch here").click();
+    harness.run_steps(3);
+    settle(&mut harness);
+    assert!(says(&harness, "Branch 2, "));
+    let lane = harness.get_by_label_contains("The run, prompt").rect();
+    click(&mut harness, lane.left_center() + egui::vec2(50.0, 0.0));
+    assert!(harness.query_by_label("Prompt of the branch").is_none(), "the run is under the clock again");
+    harness.run_steps(40);
+
+    harness.get_by_label("Delete Branch 1").click();
+    harness.run_steps(40);
+    assert!(!says(&harness, "in pink, from t = "));
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    harness.run_steps(3);
+    assert!(says(&harness, "in pink, from t = "), "undo brings it back");
+    let asked = requests(&control, Slot::Branch).len();
+    harness.run_steps(30);
+    assert_eq!(requests(&control, Slot::Branch).len(), asked, "with its frames");
+}
+
+#[test]
+fn a_branch_outlives_the_settings_that_its_run_had() {
+    let (mut harness, _) = open();
+    at(&mut harness, 480.0, Direction::Reverse);
+    harness.get_by_label("Branch here").click();
+    harness.run_steps(3);
+    settle(&mut harness);
+    harness.get_by_label("Roll the seed").click();
+    harness.run_steps(3);
+    settle(&mut harness);
+    assert!(says(&harness, "An earlier run, ") && says(&harness, "Branch 1, "), "what was computed is still there");
+}
+
+#[test]
+fn a_pasted_picture_is_opened_and_its_prompt_stays() {
+    let (mut harness, control) = open();
+    let prompt = harness.state().settings().work.prompt.clone();
+    let image = egui::ColorImage::filled([40, 30], egui::Color32::from_rgb(200, 40, 90));
+    harness.input_mut().events.push(egui::Event::PasteImage(std::sync::Arc::new(image)));
+    harness.run_steps(2);
+    settle(&mut harness);
+    let pasted = |c: &Command| matches!(c, Command::OpenPicture(PictureSource::Rgba { width: 40, height: 30, bytes }) if bytes[..4] == [200, 40, 90, 255]);
+    assert!(control.commands().iter().any(pasted));
+    assert_eq!(harness.state().settings().work.prompt, prompt);
 }
 
 /// With `LOOK=DIR` in the environment, writes the lab in its states at every size and in both themes to DIR.
@@ -209,7 +338,17 @@ fn the_lab_to_look_at() {
     }
 }
 
-const STATES: [&str; 6] = ["forward", "forward-probe", "latent-probe", "chain", "reverse", "reverse-latent-probe"];
+const STATES: [&str; 9] = [
+    "forward",
+    "forward-probe",
+    "latent-probe",
+    "chain",
+    "bridge",
+    "reverse",
+    "reverse-latent-probe",
+    "reverse-tree",
+    "reverse-latent-tree",
+];
 
 fn stage(harness: &mut Harness<'static, App>, state: &str) {
     if state.contains("latent") {
@@ -220,6 +359,24 @@ fn stage(harness: &mut Harness<'static, App>, state: &str) {
     }
     let direction = if state.contains("reverse") { Direction::Reverse } else { Direction::Forward };
     at(harness, 380.0, direction);
+    if state.contains("bridge") {
+        harness.get_by_label("Restore from here").click();
+        settle(harness);
+    }
+    if state.contains("tree") {
+        for (t, text) in [(700.0, " in pink"), (380.0, " in blue")] {
+            at(harness, t, direction);
+            harness.key_press(Key::N);
+            harness.run_steps(3);
+            harness.get_by_role_and_label(Role::TextInput, "Prompt of the branch").focus();
+            harness.run_steps(2);
+            harness.get_by_role_and_label(Role::TextInput, "Prompt of the branch").type_text(text);
+            harness.run_steps(3);
+            settle(harness);
+            harness.key_press(Key::Escape);
+            harness.run_steps(2);
+        }
+    }
     if state.contains("probe") {
         let (name, side) = if state.contains("latent") { ("Channel 1", 16) } else { ("Probe x t", 128) };
         let rect = harness.get_all_by_label(name).next().expect("a place").rect();

@@ -13,7 +13,7 @@ use diffuscope::model::taps::{TapKind, Taps};
 use diffuscope::model::unet::{UNet2DConditionConfig, UNet2DConditionModel, timestep_embedding};
 use diffuscope::model::vae::{AutoencoderKl, AutoencoderKlConfig};
 use diffuscope::noise::{Stream, gaussian};
-use diffuscope::pipeline::{DeviceKind, GenerateRequest, ModelSource, Pipeline, PipelineError, Start};
+use diffuscope::pipeline::{DeviceKind, GenerateRequest, GenerateStep, ModelSource, Pipeline, PipelineError, Start};
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -207,6 +207,60 @@ fn a_run_can_be_broken_off_and_begun_in_the_middle() {
     let restored = pipeline.generate(&restore, &mut |_| ControlFlow::Continue(())).unwrap();
     let level = pipeline.schedule().level(0);
     assert_eq!(restored.start, level.add_noise(&x0, &gaussian(3, Stream::Forward, [1, 4, 8, 8])));
+}
+
+#[test]
+fn a_run_goes_on_from_its_middle_bit_for_bit() {
+    let pipeline = Pipeline::load(&ModelSource::Embedded, DeviceKind::Cpu).unwrap();
+    for sampler in SAMPLERS {
+        let whole = GenerateRequest { prompt: "a red boat".into(), steps: 5, seed: 11, sampler, ..GenerateRequest::default() };
+        let mut steps: Vec<GenerateStep> = Vec::new();
+        let mut keep = |step: &GenerateStep| {
+            steps.push(step.clone());
+            ControlFlow::Continue(())
+        };
+        let end = pipeline.generate(&whole, &mut keep).unwrap();
+        for index in [0, 2, 4] {
+            let start = Start::Continue { x: steps[index].x.clone(), index };
+            let mut next = index;
+            let again = pipeline
+                .generate(&GenerateRequest { start: start.clone(), ..whole.clone() }, &mut |step| {
+                    let before = &steps[next];
+                    assert_eq!((step.index, step.count, step.timestep), (next, 5, before.timestep), "{}", sampler.id);
+                    assert_eq!((&step.x, &step.x0, &step.x_next), (&before.x, &before.x0, &before.x_next), "{} from {index}", sampler.id);
+                    next += 1;
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+            assert_eq!((next, &again.latents), (5, &end.latents), "{} from {index}", sampler.id);
+            // The seed matters from there on where fresh noise is drawn, and nowhere else.
+            let reseeded =
+                pipeline.generate(&GenerateRequest { start, seed: 12, ..whole.clone() }, &mut |_| ControlFlow::Continue(())).unwrap();
+            let draws = sampler.stochastic && index < 4;
+            assert_eq!(reseeded.latents != end.latents, draws, "{} from {index}", sampler.id);
+        }
+        let beyond = GenerateRequest { start: Start::Continue { x: steps[0].x.clone(), index: 5 }, ..whole };
+        let message = pipeline.generate(&beyond, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
+        assert!(message.contains("5 steps") && message.contains("step 5"), "{message}");
+    }
+}
+
+#[test]
+fn what_is_hardly_noised_comes_back_better() {
+    let pipeline = Pipeline::load(&ModelSource::Embedded, DeviceKind::Cpu).unwrap();
+    let scene =
+        diffuscope::worker::picture::open(&diffuscope::worker::protocol::PictureSource::Scene { seed: 32 }, pipeline.card().picture_side)
+            .unwrap();
+    let x0 = pipeline.encode_picture(&scene.pixels).unwrap();
+    let psnr = |timestep: usize| {
+        let start = Start::Noised { x0: x0.clone(), timestep };
+        let request = GenerateRequest { prompt: scene.caption.clone(), steps: 10, seed: 7, start, ..GenerateRequest::default() };
+        let restored = pipeline.generate(&request, &mut |_| ControlFlow::Continue(())).unwrap();
+        let d = pipeline.decode(&restored.latents).unwrap().lincomb(1.0, &scene.pixels, -1.0);
+        -10.0 * (d.dot(&d) / d.len() as f64).log10()
+    };
+    let measured = [50, 400, 900].map(psnr);
+    assert!(measured[0] > measured[1] && measured[1] > measured[2], "{measured:?} dB");
 }
 
 #[test]

@@ -410,6 +410,12 @@ impl App {
         if let Some(path) = dropped {
             self.session.open_picture(PictureSource::File(path));
         }
+        let pasted = ctx
+            .input(|i| i.events.iter().find_map(|e| if let egui::Event::PasteImage(image) = e { Some(Arc::clone(image)) } else { None }));
+        if let Some(image) = pasted {
+            let (width, height) = (image.width(), image.height());
+            self.session.open_picture(PictureSource::Rgba { width, height, bytes: image.as_raw().into() });
+        }
         let name = format!("diffuscope-{}-t{}.png", self.settings.lab, self.clock.timestep());
         match self.dialogs.poll(ctx, &name) {
             Ok(Some(Answer::Open(path))) => self.session.open_picture(PictureSource::File(path)),

@@ -38,17 +38,8 @@ pub enum Slot {
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 9] = [
-        Self::Model,
-        Self::Picture,
-        Self::Forward,
-        Self::Reverse,
-        Self::Guidance,
-        Self::Bridge,
-        Self::Branch,
-        Self::Probe,
-        Self::Save,
-    ];
+    pub const ALL: [Self; 9] =
+        [Self::Model, Self::Picture, Self::Forward, Self::Reverse, Self::Guidance, Self::Bridge, Self::Branch, Self::Probe, Self::Save];
 }
 
 /// Where a picture comes from.

@@ -280,6 +280,7 @@ impl StandIn {
                     self.events.push_back(Event::Failed { job, slot, message });
                     return;
                 }
+                let own = !matches!(source, PictureSource::Scene { .. });
                 let (seed, name) = match source {
                     PictureSource::Scene { seed } => (seed % 24, format!("Scene {seed}")),
                     _ => (3, "a picture".to_owned()),
@@ -289,7 +290,7 @@ impl StandIn {
                 let reconstruction = decode(&latents);
                 let mse = pixels.lincomb(1.0, &reconstruction, -1.0).norm().powi(2) / pixels.len() as f64;
                 let colour = ["red", "yellow", "blue", "pink"][(seed % 4) as usize];
-                let caption = format!("a {colour} house on a green hill at sunset");
+                let caption = if own { String::new() } else { format!("a {colour} house on a green hill at sunset") };
                 let reconstruction_psnr_db = -10.0 * mse.log10();
                 let picture = Picture { name, caption, pixels, latents, reconstruction, reconstruction_psnr_db };
                 self.events.push_back(Event::PictureReady { job, picture: Arc::new(picture) });

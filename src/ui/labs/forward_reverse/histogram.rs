@@ -120,7 +120,7 @@ pub fn show(ui: &mut Ui, theme: &Theme, bars: &Histogram, beside: &Beside<'_>) {
     let mut mesh = egui::Mesh::default();
     let fill = Palette::mix(p.panel, p.text, 0.36);
     for (i, density) in bars.density.iter().enumerate() {
-        let bar = Rect::from_min_max(pos2(x_of(edge(i)), y_of(*density)), pos2(x_of(edge(i + 1)) - 0.5, plot.bottom()));
+        let bar = Rect::from_min_max(pos2(x_of(edge(i)), y_of(*density)), pos2(x_of(edge(i + 1)), plot.bottom()));
         mesh.add_colored_rect(bar, fill);
     }
     painter.add(mesh);
@@ -129,7 +129,7 @@ pub fn show(ui: &mut Ui, theme: &Theme, bars: &Histogram, beside: &Beside<'_>) {
         painter.add(Shape::line(points.map(|v| pos2(x_of(v), y_of(gaussian(v, mean, deviation)))).collect(), stroke));
     };
     match beside {
-        Beside::Mixture(mean, deviation) => curve(*mean, *deviation, Stroke::new(theme.px(1.5), p.dim)),
+        Beside::Mixture(mean, deviation) => curve(*mean, *deviation, Stroke::new(theme.px(1.5), p.text)),
         Beside::Closed(other) => {
             let steps = other.density.iter().enumerate();
             let points = steps.flat_map(|(i, d)| [pos2(x_of(edge(i)), y_of(*d)), pos2(x_of(edge(i + 1)), y_of(*d))]).collect();
@@ -159,7 +159,7 @@ pub fn show(ui: &mut Ui, theme: &Theme, bars: &Histogram, beside: &Beside<'_>) {
         line(ui, theme, color, &name, "closed form measured", other.mean, other.deviation);
     }
     if let Beside::Mixture(mean, deviation) = beside {
-        line(ui, theme, p.dim, &row([x_t(), word("  predicted", Symbol::Quiet)]), "x t predicted", *mean, *deviation);
+        line(ui, theme, p.text, &row([x_t(), word("  predicted", Symbol::Quiet)]), "x t predicted", *mean, *deviation);
     }
     line(ui, theme, p.symbol(Symbol::Noise), &word("N(0, 1)", Symbol::Noise), "unit Gaussian", 0.0, 1.0);
 }

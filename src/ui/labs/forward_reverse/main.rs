@@ -50,11 +50,36 @@ impl ForwardReverse {
         ui.add_space(theme.px(8.0));
         let room = ui.available_rect_before_wrap();
         self.probe.begin();
-        let film = Rect::from_min_max(pos2(room.left(), room.bottom() - strip::height(theme, room.height())), room.max);
+        let tree = if cx.clock.direction == Direction::Reverse { self.tree_height(cx) } else { 0.0 };
+        let (upper, lower) = (room.bottom() - tree - strip::height(theme, room.height()), room.bottom() - tree);
+        let film = Rect::from_min_max(pos2(room.left(), upper), pos2(room.right(), lower));
         let body = Rect::from_min_max(room.min, pos2(room.right(), film.top() - theme.px(12.0)));
-        self.body(cx, ui, body);
+        self.keys(cx, ui);
+        if Self::bridge_is_open(cx) {
+            self.bridge_ui(cx, ui, body);
+        } else {
+            self.body(cx, ui, body);
+        }
         self.film_strip(cx, ui, film, room.height());
+        if tree > 0.0 {
+            self.tree_ui(cx, ui, Rect::from_min_max(pos2(room.left(), lower + theme.px(6.0)), room.max));
+        }
         self.probe_ui(cx, ui);
+    }
+
+    /// The lab's own keys, where nobody types.
+    fn keys(&mut self, cx: &mut LabContext<'_>, ui: &Ui) {
+        if ui.ctx().text_edit_focused() {
+            return;
+        }
+        let pressed = |key| ui.input_mut(|i| i.consume_key(egui::Modifiers::NONE, key));
+        let leave = Self::bridge_is_open(cx) && self.probe.pinned().is_none() && pressed(egui::Key::Escape);
+        if leave || pressed(egui::Key::B) {
+            Self::cross_bridge(cx);
+        }
+        if pressed(egui::Key::N) {
+            self.branch_here(cx);
+        }
     }
 
     /// Two large pictures, and below them the operation that joins them.
@@ -128,7 +153,14 @@ impl ForwardReverse {
             );
         });
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            if text_button(ui, theme, Some(Icon::Open), "Open…", "Opens a picture of yours; you can also drop one on the window.").clicked()
+            if text_button(
+                ui,
+                theme,
+                Some(Icon::Open),
+                "Open…",
+                "Opens a picture of yours. You can also drop one on the window, or paste one with Ctrl+V.",
+            )
+            .clicked()
             {
                 cx.wishes.push(Wish::OpenPicture);
             }
@@ -167,16 +199,12 @@ impl ForwardReverse {
             moment.left.texture = texture;
             moment.left.remark = self.chain_remark(timestep);
         } else {
-            let exact = x_latents.as_ref().and_then(|l| cx.session.decoded(l).cloned());
-            let from_run = look.as_ref().filter(|_| cx.work.forward_reverse.process == Process::Closed);
-            let shown = exact.clone().or_else(|| from_run.and_then(|f| f.x_picture.clone()));
-            moment.left.title = "noisy latents, decoded";
+            let (shown, remark) = self.noisy_decoded(cx, timestep);
+            moment.left.title = "noisy latents";
             moment.left.badge = Some(Badge::Decoded);
             moment.left.texture = shown.as_ref().map(|p| cx.textures.get(ui.ctx(), theme, "x_t", p, Mapping::Rgb, true));
             moment.left.waiting = "Decoding the noisy latents…".to_owned();
-            if exact.is_none() {
-                moment.left.remark = look.as_ref().map_or(String::new(), |f| at_remark("decoded at", f, timestep));
-            }
+            moment.left.remark = remark;
             moment.x = x_latents;
         }
         let waiting = match cx.session.progress(Slot::Forward) {
@@ -222,7 +250,7 @@ impl ForwardReverse {
         let finished = run.end().filter(|_| position < 0.5);
         let frame = run.at(position).cloned();
         let mut moment = Moment {
-            left: View::new(row([sym("x", Symbol::Plain).with_index("t")]), "noisy latents, decoded", &waiting),
+            left: View::new(row([sym("x", Symbol::Plain).with_index("t")]), "noisy latents", &waiting),
             right: View::new(row([sym("x", Symbol::Signal).hat().with_index("0")]), "what the model sees in it", &waiting),
             x: frame.as_ref().map(|f| f.x.clone()),
             x0: frame.as_ref().map(|f| f.x0.clone()),
@@ -249,6 +277,6 @@ impl ForwardReverse {
     }
 }
 
-fn at_remark(what: &str, frame: &Frame, timestep: usize) -> String {
+pub(super) fn at_remark(what: &str, frame: &Frame, timestep: usize) -> String {
     if (frame.timestep - timestep as f64).abs() < 0.6 { String::new() } else { format!("{what} t = {:.0}", frame.timestep) }
 }

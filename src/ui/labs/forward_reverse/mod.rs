@@ -3,6 +3,8 @@
 //! Forward is Ho et al. 2020 (arXiv 2006.11239), eq. 2 (step by step) and eq. 4 (closed form); reverse is the run of the
 //! sampler chosen, every step kept.
 
+mod branches;
+mod bridge;
 mod histogram;
 mod main;
 mod noising;
@@ -11,7 +13,10 @@ mod probe;
 mod reading;
 mod side;
 mod strip;
+mod tree;
 
+pub use branches::{Branch, Shown};
+pub use bridge::Difference;
 pub use histogram::Histogram;
 pub use noising::{ClosedForm, ForwardNoise, Signed};
 pub use probe::Probe;
@@ -21,7 +26,7 @@ use super::{Lab, LabContext};
 use crate::diffusion::SAMPLERS;
 use crate::host::HostTensor;
 use crate::ui::clock::{Direction, Pace, Stops};
-use crate::ui::session::{Run, Session};
+use crate::ui::settings::Work;
 use crate::worker::protocol::{ForwardRequest, RunRequest, Slot, Start};
 use egui::Ui;
 use serde::{Deserialize, Serialize};
@@ -63,11 +68,27 @@ pub struct Settings {
     pub guidance_scale: Option<f64>,
     /// The sampler's id.
     pub sampler: String,
+    /// Whether the picture is restored from the clock's timestep.
+    pub bridge: bool,
+    /// The prompt of the restoration; none is the picture's caption.
+    pub bridge_prompt: Option<String>,
+    /// Branches of the reverse run; their frames are kept in memory, so they end with the window.
+    #[serde(skip)]
+    pub branches: Vec<Branch>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { space: Space::Pixels, process: Process::Closed, steps: 20, guidance_scale: None, sampler: SAMPLERS[0].id.to_owned() }
+        Self {
+            space: Space::Pixels,
+            process: Process::Closed,
+            steps: 20,
+            guidance_scale: None,
+            sampler: SAMPLERS[0].id.to_owned(),
+            bridge: false,
+            bridge_prompt: None,
+            branches: Vec::new(),
+        }
     }
 }
 
@@ -76,6 +97,8 @@ impl Settings {
     pub fn tidy(&mut self) {
         self.steps = self.steps.clamp(2, 100);
         self.guidance_scale = self.guidance_scale.filter(|w| w.is_finite()).map(|w| w.clamp(0.0, 20.0));
+        let too_long = |prompt: &String| prompt.chars().count() > Work::LONGEST_PROMPT;
+        self.bridge_prompt = self.bridge_prompt.take().filter(|prompt| !too_long(prompt));
         if !SAMPLERS.iter().any(|s| s.id == self.sampler) {
             self.sampler = SAMPLERS[0].id.to_owned();
         }
@@ -95,6 +118,8 @@ pub struct ForwardReverse {
     chain_there: bool,
     resting: Option<(f64, f64)>,
     film: strip::Film,
+    bridge: bridge::Bridge,
+    tree: branches::Tree,
     probe: Probe,
     /// Of x_t, of the closed form beside the chain, and of x0.
     histograms: [histogram::Kept; 3],
@@ -169,11 +194,6 @@ impl ForwardReverse {
         Some(self.closed_latents.at(&picture.latents, &eps, cx.session.levels.level(cx.clock.timestep())).x.clone())
     }
 
-    /// The reverse run under the clock.
-    fn shown_run<'a>(&'a self, session: &'a Session) -> &'a Run<RunRequest> {
-        &session.reverse
-    }
-
     /// The film in pixels is computed over several frames of the window.
     fn film_is_whole(&self, cx: &LabContext<'_>) -> bool {
         let Settings { space, process, .. } = cx.work.forward_reverse;
@@ -204,6 +224,8 @@ impl ForwardReverse {
 impl Lab for ForwardReverse {
     fn logic(&mut self, cx: &mut LabContext<'_>) -> Pace {
         self.ask(cx);
+        self.ask_bridge(cx);
+        self.ask_branches(cx);
         self.walk(cx);
         // When the clock rests on the forward leg in latent space, the exact x_t is decoded.
         let position = cx.clock.position();
@@ -212,7 +234,8 @@ impl Lab for ForwardReverse {
         }
         let rested = self.resting.is_some_and(|(_, since)| cx.now_secs - since > 0.12) && !cx.clock.playing;
         let forward = cx.clock.direction == Direction::Forward;
-        let decode = rested && forward && self.chain_there && cx.work.forward_reverse.space == Space::Latents && cx.session.card.is_some();
+        let decoded_is_shown = cx.work.forward_reverse.space == Space::Latents || Self::bridge_is_open(cx);
+        let decode = rested && forward && self.chain_there && decoded_is_shown && cx.session.card.is_some();
         if decode && let Some(latents) = self.latents_at(cx) {
             cx.session.ask_decode(&latents);
         }
@@ -242,7 +265,7 @@ impl Lab for ForwardReverse {
 
     fn is_settled(&self, cx: &LabContext<'_>) -> bool {
         let run = &cx.session.reverse;
-        let drawn = self.chain_there && self.film_is_whole(cx);
+        let drawn = self.chain_there && self.film_is_whole(cx) && self.bridge_is_settled(cx) && self.branches_are_settled(cx);
         cx.session.picture.is_some() && drawn && run.is_current() && run.end().is_some() && !cx.session.forward.is_running()
     }
 }

@@ -64,7 +64,7 @@ impl ForwardReverse {
         let p = theme.palette();
         let Some(picture) = cx.session.picture.clone() else { return };
         let mut x = rect.left();
-        let kept = format!("autoencoder {} dB", format_number(picture.reconstruction_psnr_db, 2, 1));
+        let kept = format!("VAE {} dB", format_number(picture.reconstruction_psnr_db, 2, 1));
         for (i, (tensor, label)) in [(&picture.pixels, "original"), (&picture.reconstruction, &kept)].into_iter().enumerate() {
             let cell = Rect::from_min_size(pos2(x, rect.top()), vec2(edge, edge));
             let texture = cx.textures.get(ui.ctx(), theme, ("card", i), tensor, Mapping::Rgb, true);
@@ -102,7 +102,15 @@ impl ForwardReverse {
     }
 
     /// The channels of x_t under the left picture and of the predicted x0 under the right one, each grid as wide as its picture.
-    pub(super) fn latent_strip(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui, corner: Pos2, gap: f32, grid: &Grid, shown: [Option<&HostTensor>; 2]) {
+    pub(super) fn latent_strip(
+        &mut self,
+        cx: &mut LabContext<'_>,
+        ui: &mut Ui,
+        corner: Pos2,
+        gap: f32,
+        grid: &Grid,
+        shown: [Option<&HostTensor>; 2],
+    ) {
         let theme = cx.theme;
         let Vec2 { x: side, y: height } = grid.size();
         for (i, (tensor, slot)) in shown.into_iter().zip(["x", "x0"]).enumerate() {
@@ -114,7 +122,7 @@ impl ForwardReverse {
                 cells.for_each(|(channel, rect)| self.probe.channel(slot, rect, channel, [height, width]));
             }
             let y = corner.y + height + theme.px(15.0);
-            let label = if i == 0 { "latents of the left picture, exactly at t" } else { "latents of the right picture" };
+            let label = if i == 0 { "latents, exactly at t" } else { "latents of the guess" };
             let font = theme.small();
             ui.painter().text(pos2(corner.x, y), Align2::LEFT_CENTER, label, font, theme.palette().dim);
             if i == 1 {

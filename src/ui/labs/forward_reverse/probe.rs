@@ -5,7 +5,9 @@ use super::{ForwardReverse, main::LATENT_RANGE};
 use crate::ui::labs::LabContext;
 use crate::ui::theme::{self, Palette, Theme, Weight};
 use crate::ui::widgets::math::{self, Math};
-use egui::{EventFilter, Id, Key, LayerId, Modifiers, Order, Painter, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use egui::{
+    EventFilter, Id, Key, LayerId, Modifiers, Order, Painter, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
+};
 
 /// Side of the magnified neighbourhood in cells, odd.
 const NEAR: usize = 7;

@@ -168,9 +168,10 @@ impl ForwardReverse {
         if cx.clock.direction == Direction::Reverse {
             let frame = self.shown_run(cx.session).at(cx.clock.position())?.clone();
             return match kind {
-                Kind::Latents => {
-                    Some(Reading::Guess { coefficients: [frame.alpha, frame.sigma], tensors: [frame.x.clone(), frame.eps.clone(), frame.x0.clone()] })
-                }
+                Kind::Latents => Some(Reading::Guess {
+                    coefficients: [frame.alpha, frame.sigma],
+                    tensors: [frame.x.clone(), frame.eps.clone(), frame.x0.clone()],
+                }),
                 Kind::Pixels => Some(Reading::Decoded(vec![frame.x_picture.clone()?, frame.x0_picture.clone()?])),
             };
         }
@@ -213,7 +214,8 @@ mod tests {
         let (x0, eps) = (gaussian(1, Stream::World, [1, 8, 4, 6]), gaussian(2, Stream::Forward, [1, 8, 4, 6]));
         let level = Level::from_alpha_bar(0.3);
         let x = level.add_noise(&x0, &eps);
-        let reading = Reading::Sum { chain: false, coefficients: [level.alpha, level.sigma], tensors: [x0.clone(), eps.clone(), x.clone()] };
+        let reading =
+            Reading::Sum { chain: false, coefficients: [level.alpha, level.sigma], tensors: [x0.clone(), eps.clone(), x.clone()] };
         for (channel, y, column) in [(0, 0, 0), (7, 3, 5), (4, 2, 1)] {
             let cell = Cell { kind: Kind::Latents, channel, y, x: column };
             let values = reading.values(channel, cell).expect("inside");

@@ -72,6 +72,7 @@ fn closed(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui, timest
     let spoken = format!("at t {timestep}: {:.3} x 0 plus {:.3} epsilon", level.alpha, level.sigma);
     equation(ui, theme, &live, 23.0, &spoken);
     readouts(cx, ui, level);
+    lab.bridge_button(cx, ui);
     lab.values(cx, ui);
     ui.add_space(theme.px(10.0));
     let text = match cx.work.forward_reverse.space {
@@ -143,7 +144,10 @@ fn reverse(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui) {
     ]);
     equation(ui, theme, &live, 23.0, &format!("alpha {:.3}, sigma {:.3}", level.alpha, level.sigma));
     readouts(cx, ui, level);
-    run_settings(cx, ui);
+    if !lab.branch_settings(cx, ui) {
+        run_settings(cx, ui);
+    }
+    lab.branch_button(cx, ui);
     lab.values(cx, ui);
     ui.add_space(theme.px(10.0));
     paragraph(
@@ -204,13 +208,20 @@ fn run_progress(cx: &mut LabContext<'_>, ui: &mut Ui) {
     let theme = cx.theme;
     ui.add_space(theme.px(8.0));
     // Above the progress, so that it keeps its place when that goes.
-    if (cx.session.reverse.is_stopped() || cx.session.forward.is_stopped())
-        && text_button(ui, theme, None, "Run again", "Starts the stopped run anew.").clicked()
-    {
+    let session = &cx.session;
+    let stopped = [&session.reverse, &session.bridge, &session.branch].iter().any(|run| run.is_stopped());
+    if (stopped || session.forward.is_stopped()) && text_button(ui, theme, None, "Run again", "Starts the stopped run anew.").clicked() {
         cx.session.reverse.retry();
+        cx.session.bridge.retry();
+        cx.session.branch.retry();
         cx.session.forward.retry();
     }
-    for (slot, what) in [(Slot::Reverse, "Denoising"), (Slot::Forward, "Looking along the forward run")] {
+    for (slot, what) in [
+        (Slot::Bridge, "Restoring"),
+        (Slot::Branch, "Denoising the branch"),
+        (Slot::Reverse, "Denoising"),
+        (Slot::Forward, "Looking along the forward run"),
+    ] {
         if let Some((done, total)) = cx.session.progress(slot)
             && progress(ui, theme, what, done, total)
         {
