@@ -5,8 +5,9 @@
 mod support;
 
 use diffuscope::ui::theme::ThemeChoice;
-use diffuscope::ui::{App, Direction, Options};
-use diffuscope::worker::protocol::{Command, PictureSource, RunRequest, Slot, Start};
+use diffuscope::ui::{App, Backend, Direction, Options};
+use diffuscope::worker::Worker;
+use diffuscope::worker::protocol::{Command, Event, JobId, PictureSource, RunRequest, Slot, Start};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
@@ -15,14 +16,16 @@ use support::{Control, StandIn};
 
 fn open_with(size: [f32; 2], theme: ThemeChoice) -> (Harness<'static, App>, Control) {
     let control = Control::default();
-    let backend = Box::new(StandIn::new(control.clone()));
+    (open_over(Box::new(StandIn::new(control.clone())), size, theme), control)
+}
+
+fn open_over(backend: Box<dyn Backend>, size: [f32; 2], theme: ThemeChoice) -> Harness<'static, App> {
     let options = Options { playing: false, theme: Some(theme), lab: Some("forward-reverse".to_owned()), ..Options::default() };
-    let harness = Harness::builder()
+    Harness::builder()
         .with_size(size)
         .with_max_steps(400)
         .with_step_dt(1.0 / 30.0)
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
-    (harness, control)
+        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options))
 }
 
 fn open() -> (Harness<'static, App>, Control) {
@@ -316,7 +319,27 @@ fn a_pasted_picture_is_opened_and_its_prompt_stays() {
     assert_eq!(harness.state().settings().work.prompt, prompt);
 }
 
-/// With `LOOK=DIR` in the environment, writes the lab in its states at every size and in both themes to DIR.
+/// The worker itself in place of the stand-in, for looking at the shipped model.
+struct Real(Worker);
+
+impl Backend for Real {
+    fn send(&mut self, command: Command) -> Option<JobId> {
+        self.0.send(command)
+    }
+    fn poll(&mut self, max: usize) -> Vec<Event> {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        self.0.poll(max)
+    }
+    fn progress(&self, slot: Slot) -> Option<(usize, usize)> {
+        self.0.progress(slot)
+    }
+    fn is_busy(&self) -> bool {
+        self.0.is_busy()
+    }
+}
+
+/// With `LOOK=DIR` in the environment, writes the lab in its states at every size and in both themes to DIR; with `LOOK_REAL` of the
+/// shipped model.
 #[test]
 fn the_lab_to_look_at() {
     let Ok(folder) = std::env::var("LOOK") else { return };
@@ -329,7 +352,12 @@ fn the_lab_to_look_at() {
                 if !wanted.split(',').all(|w| name.contains(w)) {
                     continue;
                 }
-                let (mut harness, _) = open_with(size, theme);
+                let backend: Box<dyn Backend> = if std::env::var_os("LOOK_REAL").is_some() {
+                    Box::new(Real(Worker::spawn(std::sync::Arc::new(|| {}))))
+                } else {
+                    Box::new(StandIn::new(Control::default()))
+                };
+                let mut harness = open_over(backend, size, theme);
                 settle(&mut harness);
                 stage(&mut harness, state);
                 harness.render().expect("rendered").save(format!("{folder}/{name}.png")).expect("written");

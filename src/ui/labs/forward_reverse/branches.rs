@@ -76,12 +76,25 @@ pub struct Tree {
     changed_secs: f64,
 }
 
+/// A prompt, without the words that a long one shares with the one before at its beginning.
+fn what_is_new(prompt: &str, before: &str) -> String {
+    const SHORT: usize = 28;
+    if prompt.is_empty() {
+        return "empty".to_owned();
+    }
+    let alike = prompt.split_inclusive(' ').zip(before.split_inclusive(' ')).take_while(|(a, b)| a.trim() == b.trim());
+    let shared: usize = alike.map(|(word, _)| word.len()).sum();
+    match prompt.get(shared..) {
+        Some(rest) if prompt.chars().count() > SHORT && shared > 0 && !rest.is_empty() => format!("… {}", rest.trim()),
+        _ => prompt.to_owned(),
+    }
+}
+
 /// The difference of a branch from the run that it left, in words: "prompt: a red boat, from t = 480".
 pub fn in_words(branch: &Branch, origin: &RunRequest, timestep: f64) -> String {
     let mut parts = Vec::new();
     if branch.prompt != origin.prompt {
-        let prompt = if branch.prompt.is_empty() { "empty" } else { &branch.prompt };
-        parts.push(format!("prompt: {prompt}"));
+        parts.push(format!("prompt: {}", what_is_new(&branch.prompt, &origin.prompt)));
     }
     if (branch.guidance_scale - origin.guidance_scale).abs() > 1e-9 {
         parts.push(format!("w = {:.1}", branch.guidance_scale));
@@ -295,6 +308,13 @@ impl ForwardReverse {
         }
     }
 
+    /// Whether the frames under the clock answer what is asked for.
+    pub(super) fn shown_is_current(&self, cx: &LabContext<'_>) -> bool {
+        let Some(id) = self.tree.shown_branch() else { return self.shown_run(cx.session).is_current() };
+        let branch = cx.work.forward_reverse.branches.iter().find(|branch| branch.id == id);
+        branch.zip(self.tree.kept(id)).is_some_and(|(branch, kept)| kept.run.request() == Some(&kept.request(branch)))
+    }
+
     /// Whether every branch is computed.
     pub(super) fn branches_are_settled(&self, cx: &LabContext<'_>) -> bool {
         let whole = |branch: &Branch| {
@@ -377,6 +397,11 @@ mod tests {
         assert_eq!(in_words(&boat, &origin, 480.0), "prompt: a red boat, from t = 480");
         let all = Branch { guidance_scale: 9.0, seed: 8, ..boat };
         assert_eq!(in_words(&all, &origin, 20.0), "prompt: a red boat, w = 9.0, seed 8, from t = 20");
+        let long = "a red house on a green hill at sunset";
+        assert_eq!(what_is_new("a red house on a green hill at night", long), "… night");
+        assert_eq!(what_is_new("a red house on a green hill at sunset in snow", long), "… in snow");
+        assert_eq!(what_is_new("a red house on a green hill", long), "a red house on a green hill");
+        assert_eq!(what_is_new("", long), "empty");
         assert!(seed_matters("ddpm") && !seed_matters("ddim") && !seed_matters("euler"));
     }
 }

@@ -20,6 +20,8 @@ pub const COARSE_STEPS: usize = 6;
 const REST_SECS: f64 = 0.25;
 /// A colour is another one where it differs by more than this, of 0..1.
 const NOTICED: f32 = 0.1;
+/// Differences beyond this have the scale's last colour.
+const DARKEST: f32 = 0.5;
 
 /// The difference of two pictures, measured.
 #[derive(Debug, Clone)]
@@ -181,7 +183,7 @@ impl ForwardReverse {
             tensor.map(|t| cx.textures.get(ui.ctx(), theme, ("bridge", slot), t, Mapping::Rgb, true))
         };
         let textures = [get("original", Some(&picture.pixels)), get("noisy", noisy.as_ref()), get("restored", restored.as_ref())];
-        let title = format!("noised to t = {timestep}");
+        let title = format!("at t = {timestep}");
         let x = |index: &str, symbol| -> Math { row([sym("x", symbol).with_index(index)]) };
         let symbols = [x("0", Symbol::Signal), x("t", Symbol::Plain), row([sym("x", Symbol::Signal).tilde().with_index("0")])];
         let titles = ["the original", &title, "restored"];
@@ -225,7 +227,7 @@ impl ForwardReverse {
         }
         let cell = Rect::from_min_size(rect.min, vec2(rect.width(), rect.width()));
         let map = self.bridge.difference.as_ref().filter(|_| restored.is_some()).map(|d| d.map.clone());
-        let mapping = Mapping::Heat { channel: 0, range: 1.0, scale: Scale::Root };
+        let mapping = Mapping::Heat { channel: 0, range: DARKEST, scale: Scale::Linear };
         let texture = map.map(|m| cx.textures.get(ui.ctx(), theme, "bridge difference", &m, mapping, false));
         tile::frame(ui, theme, cell, texture, "");
         let response = ui.interact(cell, ui.scope_id().with("difference"), egui::Sense::hover());
@@ -233,7 +235,11 @@ impl ForwardReverse {
         response.on_hover_text("Restored less original, the mean of the colours. Blue became darker, orange lighter.");
         let y = cell.bottom() + theme.px(14.0);
         let font = theme.font(Weight::Regular, 12.5);
-        ui.painter().text(pos2(cell.left(), y), Align2::LEFT_CENTER, "restored − original", font, theme.palette().dim);
+        let label = ui.painter().text(pos2(cell.left(), y), Align2::LEFT_CENTER, "restored − original", font, theme.palette().dim);
+        let legend = Rect::from_min_max(pos2(label.right() + theme.px(14.0), y - theme.px(9.0)), pos2(cell.right(), y + theme.px(9.0)));
+        if legend.width() > theme.px(90.0) {
+            tile::legend(ui, theme, legend, DARKEST, Scale::Linear);
+        }
     }
 
     fn bridge_words(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui, caption: &str, autoencoder_db: f64) {

@@ -168,7 +168,7 @@ impl ForwardReverse {
     /// The histogram of x_t as it stands, live while the clock runs.
     pub(super) fn values(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) {
         let (theme, timestep) = (cx.theme, cx.clock.timestep());
-        let pixels = cx.work.forward_reverse.space == Space::Pixels;
+        let pixels = cx.work.forward_reverse.space == Space::Pixels && !Self::bridge_is_open(cx);
         if cx.clock.direction == Direction::Reverse {
             let run = self.shown_run(cx.session);
             let Some(frame) = run.at(cx.clock.position()).cloned() else { return };

@@ -51,7 +51,7 @@ impl ForwardReverse {
         let room = ui.available_rect_before_wrap();
         self.probe.begin();
         let tree = if cx.clock.direction == Direction::Reverse { self.tree_height(cx) } else { 0.0 };
-        let (upper, lower) = (room.bottom() - tree - strip::height(theme, room.height()), room.bottom() - tree);
+        let (upper, lower) = (room.bottom() - tree - strip::height(theme, room.height() - tree), room.bottom() - tree);
         let film = Rect::from_min_max(pos2(room.left(), upper), pos2(room.right(), lower));
         let body = Rect::from_min_max(room.min, pos2(room.right(), film.top() - theme.px(12.0)));
         self.keys(cx, ui);
@@ -60,7 +60,7 @@ impl ForwardReverse {
         } else {
             self.body(cx, ui, body);
         }
-        self.film_strip(cx, ui, film, room.height());
+        self.film_strip(cx, ui, film, room.height() - tree);
         if tree > 0.0 {
             self.tree_ui(cx, ui, Rect::from_min_max(pos2(room.left(), lower + theme.px(6.0)), room.max));
         }
@@ -241,12 +241,13 @@ impl ForwardReverse {
         let theme = cx.theme;
         let run = self.shown_run(cx.session);
         let position = cx.clock.position();
-        let waiting = match cx.session.progress(Slot::Reverse) {
+        let slot = if self.tree.shown_branch().is_some() { Slot::Branch } else { Slot::Reverse };
+        let waiting = match cx.session.progress(slot) {
             Some((done, total)) => format!("Denoising, step {done} of {total}"),
             None if run.is_stopped() => "The run was stopped. Change the prompt or the seed, or press “Run again”.".to_owned(),
             None => "Waiting for the model…".to_owned(),
         };
-        let stale = if run.is_current() { "" } else { "the run before" };
+        let stale = if self.shown_is_current(cx) { "" } else { "the run before" };
         let finished = run.end().filter(|_| position < 0.5);
         let frame = run.at(position).cloned();
         let mut moment = Moment {

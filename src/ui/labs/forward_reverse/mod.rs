@@ -1,5 +1,8 @@
 //! Forward and reverse: a picture dissolves into noise, and a picture comes back out of it.
 //!
+//! A film of the whole run lies along the lower edge. A probe tells the numbers of any pixel or latent; the histogram shows how x_t
+//! comes to be N(0, 1). The bridge restores the picture from the clock's timestep; branches leave the reverse run at any step.
+//!
 //! Forward is Ho et al. 2020 (arXiv 2006.11239), eq. 2 (step by step) and eq. 4 (closed form); reverse is the run of the
 //! sampler chosen, every step kept.
 

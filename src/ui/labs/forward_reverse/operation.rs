@@ -124,9 +124,12 @@ impl ForwardReverse {
             let y = corner.y + height + theme.px(15.0);
             let label = if i == 0 { "latents, exactly at t" } else { "latents of the guess" };
             let font = theme.small();
-            ui.painter().text(pos2(corner.x, y), Align2::LEFT_CENTER, label, font, theme.palette().dim);
+            let width = (side * 0.5).min(theme.px(190.0));
+            let galley = ui.painter().layout_no_wrap(label.to_owned(), font, theme.palette().dim);
+            if i == 0 || galley.size().x + theme.px(12.0) < side - width {
+                ui.painter().galley(pos2(corner.x, y - galley.size().y * 0.5), galley, theme.palette().dim);
+            }
             if i == 1 {
-                let width = (side * 0.5).min(theme.px(190.0));
                 let rect = Rect::from_min_size(pos2(corner.x + side - width, y - theme.px(9.0)), vec2(width, theme.px(18.0)));
                 tile::legend(ui, theme, rect, LATENT_RANGE, Scale::Linear);
             }

@@ -35,7 +35,9 @@ impl ForwardReverse {
             Direction::Forward => closed(self, cx, ui, timestep),
             Direction::Reverse => reverse(self, cx, ui),
         }
-        run_progress(cx, ui);
+        if cx.clock.direction == Direction::Forward {
+            run_progress(cx, ui);
+        }
     }
 }
 
@@ -55,7 +57,8 @@ fn readouts(cx: &LabContext<'_>, ui: &mut Ui, level: Level) {
 
 fn closed(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui, timestep: usize) {
     let theme = cx.theme;
-    heading(cx, ui, "Forward: a picture fades");
+    let bridge = ForwardReverse::bridge_is_open(cx);
+    heading(cx, ui, if bridge { "The bridge: there and back" } else { "Forward: a picture fades" });
     let level = cx.session.levels.level(timestep);
     let formula =
         row([x_t(), op("="), signal_root(), sym(" x", Symbol::Signal).with_index("0"), op("+"), noise_root(), sym(" ε", Symbol::Noise)]);
@@ -73,9 +76,15 @@ fn closed(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui, timest
     equation(ui, theme, &live, 23.0, &spoken);
     readouts(cx, ui, level);
     lab.bridge_button(cx, ui);
+    if bridge {
+        run_settings(cx, ui);
+    }
     lab.values(cx, ui);
     ui.add_space(theme.px(10.0));
     let text = match cx.work.forward_reverse.space {
+        _ if bridge => "The latents are noised to t, and the reverse run begins there instead of at pure noise. The later it begins, the \
+                        less it has to go by."
+            .to_owned(),
         Space::Pixels => {
             "Every pixel fades to mid grey while noise takes its place, and any timestep can be reached in one stroke. The right \
              picture is the model's guess at what is left, made from the latents noised to the same t."
@@ -148,6 +157,7 @@ fn reverse(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui) {
         run_settings(cx, ui);
     }
     lab.branch_button(cx, ui);
+    run_progress(cx, ui);
     lab.values(cx, ui);
     ui.add_space(theme.px(10.0));
     paragraph(

@@ -29,7 +29,8 @@ struct Place {
     timestep: Option<f64>,
     x: Option<HostTensor>,
     mapping: Mapping,
-    guess: Option<HostTensor>,
+    /// The model's guess, and the timestep that it was made at.
+    guess: Option<(f64, HostTensor)>,
 }
 
 /// What the film has computed itself: x_t in pixels at evenly spread timesteps.
@@ -111,10 +112,12 @@ impl ForwardReverse {
         for (i, place) in places.iter().enumerate() {
             let left = rect.left() + heads + step * i as f32;
             let cell = Rect::from_min_size(pos2(left.round(), top), vec2(edge, edge));
-            let mut get = |slot: &str, tensor: &Option<HostTensor>, mapping| {
-                tensor.as_ref().map(|t| cx.textures.get(ui.ctx(), theme, ("film", slot, i), t, mapping, mapping == Mapping::Rgb))
+            let mut get = |slot: &str, tensor: Option<&HostTensor>, mapping| {
+                tensor.map(|t| cx.textures.get(ui.ctx(), theme, ("film", slot, i), t, mapping, mapping == Mapping::Rgb))
             };
-            let (x, guess) = (get("x", &place.x, place.mapping), get("guess", &place.guess, Mapping::Rgb));
+            let x = get("x", place.x.as_ref(), place.mapping);
+            let guess = get("guess", place.guess.as_ref().map(|(_, picture)| picture), Mapping::Rgb);
+            let looked = place.guess.as_ref().map_or(timestep_of(place), |(t, _)| *t);
             let name = place.timestep.map_or_else(|| format!("Step not computed yet {i}"), |t| format!("Go to t {t:.0}"));
             let response = tile::thumb(ui, theme, cell, x, false, &name);
             if rows > 1 {
@@ -130,7 +133,7 @@ impl ForwardReverse {
                 cx.clock.playing = false;
                 cx.clock.set(timestep);
             }
-            response.on_hover_ui(|ui| tip(ui, theme, timestep, [x, guess]));
+            response.on_hover_ui(|ui| tip(ui, theme, [(timestep, x), (looked, guess)]));
         }
         if let Some(x) = self.film.x_of(now) {
             let (upper, lower) = (rect.top() - theme.px(3.0), rect.bottom());
@@ -146,7 +149,8 @@ impl ForwardReverse {
         let last = cx.session.levels.count() - 1;
         let guess = |t: usize| {
             let near = cx.session.forward.nearest(t as f64)?;
-            ((near.timestep - t as f64).abs() * 2.0 * (count as f64 - 1.0) <= last as f64).then(|| near.x0_picture.clone()).flatten()
+            let close = (near.timestep - t as f64).abs() * (count as f64 - 1.0) <= last as f64;
+            near.x0_picture.clone().filter(|_| close).map(|picture| (near.timestep, picture))
         };
         let mapping = Mapping::SignedRgb;
         if cx.work.forward_reverse.process == Process::Chain {
@@ -187,8 +191,12 @@ fn of_frame(frame: Option<&Arc<Frame>>) -> Place {
         timestep: frame.map(|f| f.timestep),
         x: frame.and_then(|f| f.x_picture.clone()),
         mapping: Mapping::Rgb,
-        guess: frame.and_then(|f| f.x0_picture.clone()),
+        guess: frame.and_then(|f| f.x0_picture.clone().map(|picture| (f.timestep, picture))),
     }
+}
+
+fn timestep_of(place: &Place) -> f64 {
+    place.timestep.unwrap_or(0.0)
 }
 
 /// The noisy latents decoded, where the forward run has looked.
@@ -201,13 +209,12 @@ fn latent_places(cx: &LabContext<'_>, count: usize) -> Vec<Place> {
 }
 
 /// Both pictures of a place, larger.
-fn tip(ui: &mut Ui, theme: &Theme, timestep: f64, pictures: [Option<TextureId>; 2]) {
-    let font = theme.font(Weight::Medium, 14.0);
-    ui.label(egui::RichText::new(format!("t = {timestep:.0}")).font(font));
+fn tip(ui: &mut Ui, theme: &Theme, pictures: [(f64, Option<TextureId>); 2]) {
     ui.horizontal(|ui| {
-        for (texture, word) in pictures.into_iter().zip(["the noisy picture", "what the model sees in it"]) {
+        for ((timestep, texture), word) in pictures.into_iter().zip(["the noisy picture", "what the model sees in it"]) {
             let Some(texture) = texture else { continue };
             ui.vertical(|ui| {
+                ui.label(egui::RichText::new(format!("t = {timestep:.0}")).font(theme.font(Weight::Medium, 14.0)));
                 ui.image((texture, vec2(theme.px(140.0), theme.px(140.0))));
                 ui.label(egui::RichText::new(word).font(theme.small()).color(theme.palette().dim));
             });

@@ -3,6 +3,7 @@
 
 use super::branches::{Branch, MOST, Shown, in_words, seed_matters};
 use super::{ForwardReverse, Settings};
+use crate::diffusion::SamplerInfo;
 use crate::ui::labs::LabContext;
 use crate::ui::session::Run;
 use crate::ui::settings::{SEEDS, Work};
@@ -17,6 +18,8 @@ use egui::{Rect, Role, ScrollArea, Sense, Stroke, Ui, UiBuilder, WidgetInfo, pos
 
 /// Height of a lane in design units.
 const LANE: f32 = 42.0;
+/// How far below the middle of a lane its line runs.
+const JOINT: f32 = 11.0;
 /// Lanes that are seen without scrolling.
 const SEEN: usize = 4;
 
@@ -112,9 +115,8 @@ impl ForwardReverse {
             let Some((parent, timestep)) = lane.joint else { continue };
             let chosen = lane.shown == self.tree.shown();
             let stroke = Stroke::new(theme.px(if chosen { 2.5 } else { 1.5 }), if chosen { p.text } else { p.dim });
-            let x = x_of(timestep);
-            ui.painter().vline(x, lane_rect(parent).center().y..=lane_rect(i).center().y, stroke);
-            ui.painter().circle_filled(pos2(x, lane_rect(parent).center().y), theme.px(3.5), stroke.color);
+            let (x, joint) = (x_of(timestep), theme.px(JOINT));
+            ui.painter().vline(x, lane_rect(parent).center().y + joint..=lane_rect(i).center().y + joint, stroke);
         }
         for (i, lane) in lanes.iter().enumerate() {
             let rect = lane_rect(i);
@@ -125,31 +127,25 @@ impl ForwardReverse {
             let ink = if chosen || response.hovered() { p.text } else { p.dim };
             let thumb = Rect::from_min_size(pos2(left, rect.center().y - edge * 0.5), vec2(edge, edge));
             let texture = lane.picture.as_ref().map(|t| cx.textures.get(ui.ctx(), theme, ("leaf", i), t, Mapping::Rgb, true));
-            let (from, y) = (thumb.right() + theme.px(10.0), rect.center().y);
+            // The words stand over the line, which runs from the picture to the joint.
+            let begin = thumb.right() + theme.px(10.0);
+            let (y, line) = (rect.center().y - theme.px(5.0), rect.center().y + theme.px(JOINT));
             let joint = lane.joint.map_or(whole.right(), |(_, t)| x_of(t));
             let close = whole.right() - theme.px(34.0);
             let name = ui.painter().layout_no_wrap(lane.name.clone(), theme.font(Weight::Medium, 13.5), ink);
-            let words_font = theme.font(Weight::Regular, 13.0);
-            let full = ui.painter().layout_no_wrap(lane.words.clone(), words_font.clone(), p.dim);
-            let wide = name.size().x + theme.px(10.0) + full.size().x;
-            // Words stand between the picture and the joint, or behind the joint where that is near the picture.
-            let between = from + wide + theme.px(24.0) < joint;
-            let begin = if between || lane.joint.is_none() { from } else { joint.max(thumb.right()) + theme.px(12.0) };
-            let mut job = egui::text::LayoutJob::simple_singleline(lane.words.clone(), words_font, if chosen { p.text } else { p.dim });
+            let mut job = egui::text::LayoutJob::simple_singleline(lane.words.clone(), theme.font(Weight::Regular, 13.0), p.dim);
             job.wrap = egui::text::TextWrapping::truncate_at_width((close - begin - name.size().x - theme.px(16.0)).max(theme.px(20.0)));
             let words = ui.painter().layout_job(job);
-            let plate = Rect::from_min_max(
-                pos2(begin - theme.px(4.0), y - theme.px(11.0)),
-                pos2(begin + name.size().x + theme.px(14.0) + words.size().x, y + theme.px(11.0)),
-            );
             let stroke = Stroke::new(theme.px(if chosen { 2.5 } else { 1.5 }), if chosen { p.text } else { Palette::faint(p.dim, 0.8) });
             if joint > thumb.right() {
-                ui.painter().hline(thumb.right()..=joint, y, stroke);
+                ui.painter().hline(thumb.right()..=joint, line, stroke);
             }
+            let right = begin + name.size().x + theme.px(12.0) + words.size().x;
+            let plate = Rect::from_min_max(pos2(begin - theme.px(4.0), y - theme.px(10.0)), pos2(right, y + theme.px(9.0)));
             ui.painter().rect_filled(plate, 2.0, p.ground);
-            let words_at = pos2(begin + name.size().x + theme.px(10.0), y - words.size().y * 0.5);
+            let words_at = pos2(begin + name.size().x + theme.px(9.0), y - words.size().y * 0.5);
             ui.painter().galley(pos2(begin, y - name.size().y * 0.5), name, ink);
-            ui.painter().galley(words_at, words, p.dim);
+            ui.painter().galley_with_override_text_color(words_at, words, ink);
             tile::frame(ui, theme, thumb, texture, "");
             if chosen {
                 let ring = Stroke::new(theme.px(2.0), p.accent);
@@ -169,6 +165,14 @@ impl ForwardReverse {
                 }
             }
         }
+        // The joints' dots last: every branch is seen to leave.
+        for lane in lanes {
+            if let Some((parent, timestep)) = lane.joint {
+                let color = if lane.shown == self.tree.shown() { p.text } else { p.dim };
+                let at = pos2(x_of(timestep), lane_rect(parent).center().y + theme.px(JOINT));
+                ui.painter().circle_filled(at, theme.px(4.0), color);
+            }
+        }
         asked
     }
 
@@ -176,7 +180,7 @@ impl ForwardReverse {
     pub(super) fn branch_settings(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) -> bool {
         let theme = cx.theme;
         let Some(id) = self.tree.shown_branch() else { return false };
-        let Settings { branches, sampler: _, .. } = &mut cx.work.forward_reverse;
+        let Settings { branches, .. } = &mut cx.work.forward_reverse;
         let Some(branch) = branches.iter_mut().find(|branch| branch.id == id) else { return false };
         let Some((sampler, t)) = self.tree.kept(id).map(|kept| (kept.origin.sampler.clone(), kept.timestep)) else { return false };
         let before = branch.clone();
@@ -202,12 +206,13 @@ impl ForwardReverse {
                 });
             });
         });
+        let label = SamplerInfo::find(&sampler).map_or("The sampler", |info| info.label);
         let text = if matters {
-            "The sampler draws fresh noise in every step: another seed makes another picture."
+            format!("{label} draws fresh noise in every step, so another seed makes another picture from here on.")
         } else {
-            "Here the seed matters to stochastic samplers alone, and this one draws no noise: from one x_t there is one way."
+            format!("{label} draws no noise on its way: from here on the seed changes nothing. With DDPM it would.")
         };
-        ui.label(egui::RichText::new(text.replace("x_t", "xₜ")).font(theme.small()).color(theme.palette().dim));
+        ui.label(egui::RichText::new(text).font(theme.small()).color(theme.palette().dim));
         let settled = Branch { name: before.name.clone(), ..branch.clone() } == before;
         if !settled {
             self.tree.touch(cx.now_secs);
