@@ -307,6 +307,19 @@ fn a_branch_outlives_the_settings_that_its_run_had() {
 }
 
 #[test]
+fn one_branch_too_many_is_refused_with_a_notice() {
+    let (mut harness, _) = open();
+    at(&mut harness, 480.0, Direction::Reverse);
+    for _ in 0..25 {
+        harness.key_press(Key::N);
+        harness.run_steps(2);
+    }
+    assert_eq!(harness.state().settings().work.forward_reverse.branches.len(), 24);
+    assert!(says(&harness, "24 branches are kept"));
+    settle(&mut harness);
+}
+
+#[test]
 fn a_pasted_picture_is_opened_and_its_prompt_stays() {
     let (mut harness, control) = open();
     let prompt = harness.state().settings().work.prompt.clone();

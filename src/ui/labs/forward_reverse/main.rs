@@ -11,6 +11,7 @@ use crate::ui::widgets::channels::Grid;
 use crate::ui::widgets::controls::{segmented, text_button};
 use crate::ui::widgets::icons::Icon;
 use crate::ui::widgets::math::{Math, row, sym};
+use crate::ui::widgets::meaning::Meaning;
 use crate::ui::widgets::textures::Mapping;
 use crate::ui::widgets::tile::{self, Badge, HEADER, Tile};
 use crate::worker::protocol::{Frame, Slot};
@@ -116,6 +117,7 @@ impl ForwardReverse {
             let shown = texture.is_some();
             let tile = Tile { symbol, title, badge, texture, waiting: &waiting, remark: &remark };
             let response = tile::show(ui, theme, place(i as f32), &tile);
+            self.probe.mark(ui, theme, response.rect, [Meaning::Xt, Meaning::X0Hat][i]);
             if let Some(card) = cx.session.card.as_ref().filter(|_| shown) {
                 self.probe.picture(["Probe x t", "Probe x 0 hat"][i], response.rect, card.picture_side);
             }

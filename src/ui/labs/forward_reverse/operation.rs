@@ -8,6 +8,7 @@ use crate::ui::labs::LabContext;
 use crate::ui::theme::{Symbol, Weight};
 use crate::ui::widgets::channels::{self, Grid, Look};
 use crate::ui::widgets::math::{self, Math, format_number, num, row, sym, word};
+use crate::ui::widgets::meaning::Meaning;
 use crate::ui::widgets::textures::{Mapping, Scale};
 use crate::ui::widgets::tile;
 use egui::{Align2, Pos2, Rect, Ui, UiBuilder, Vec2, pos2, vec2};
@@ -45,6 +46,8 @@ impl ForwardReverse {
             let texture = cx.textures.get(ui.ctx(), theme, ("part", i), part, Mapping::SignedRgb, false);
             tile::frame(ui, theme, rect, Some(texture), "");
             self.probe.small(rect, part.shape()[2]);
+            let first = if chain { Meaning::Before } else { Meaning::X0 };
+            self.probe.mark(ui, theme, rect, [first, Meaning::Noise, Meaning::Xt][i]);
             let width = math::width(ui.painter(), theme, &label, 14.0);
             math::inline(ui.painter(), theme, &label, 14.0, pos2(rect.center().x - width * 0.5, rect.bottom() + theme.px(18.0)));
             x += edge + theme.px(34.0);
@@ -70,6 +73,9 @@ impl ForwardReverse {
             let texture = cx.textures.get(ui.ctx(), theme, ("card", i), tensor, Mapping::Rgb, true);
             tile::frame(ui, theme, cell, Some(texture), "");
             self.probe.small(cell, tensor.shape()[2]);
+            if i == 0 {
+                self.probe.mark(ui, theme, cell, Meaning::X0);
+            }
             ui.painter().text(
                 pos2(cell.center().x, cell.bottom() + theme.px(13.0)),
                 Align2::CENTER_CENTER,
@@ -117,6 +123,7 @@ impl ForwardReverse {
             let corner = corner + vec2(i as f32 * (side + gap), 0.0);
             let look = Look { slot, range: LATENT_RANGE, scale: Scale::Linear };
             channels::paint(ui, theme, cx.textures, corner, grid, tensor, look);
+            self.probe.mark(ui, theme, Rect::from_min_size(corner, grid.size()), [Meaning::Xt, Meaning::X0Hat][i]);
             if let Some(&[_, channels, height, width]) = tensor.map(HostTensor::shape) {
                 let cells = (0..channels.min(grid.channels)).map(|channel| (channel, grid.cell(corner, channel)));
                 cells.for_each(|(channel, rect)| self.probe.channel(slot, rect, channel, [height, width]));

@@ -5,6 +5,7 @@ use super::{ForwardReverse, main::LATENT_RANGE};
 use crate::ui::labs::LabContext;
 use crate::ui::theme::{self, Palette, Theme, Weight};
 use crate::ui::widgets::math::{self, Math};
+use crate::ui::widgets::meaning::{self, Meaning};
 use egui::{
     EventFilter, Id, Key, LayerId, Modifiers, Order, Painter, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
 };
@@ -64,6 +65,15 @@ impl Probe {
     /// The pinned cell.
     pub fn pinned(&self) -> Option<Cell> {
         self.pinned.map(|(cell, _)| cell)
+    }
+
+    /// Marks a picture as what a symbol stands for; while the probe points at something, nothing else steps back.
+    pub(super) fn mark(&self, ui: &Ui, theme: &Theme, rect: Rect, meaning: Meaning) {
+        if self.hovered.is_none() {
+            meaning::mark(ui, theme, rect, meaning);
+        } else if ui.rect_contains_pointer(rect) {
+            meaning::point(ui.ctx(), meaning);
+        }
     }
 
     /// Begins a frame of the window.

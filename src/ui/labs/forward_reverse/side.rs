@@ -7,12 +7,21 @@ use crate::ui::labs::LabContext;
 use crate::ui::theme::{Symbol, Weight};
 use crate::ui::widgets::controls::{paragraph, progress, readout, section, share_bar, text_button};
 use crate::ui::widgets::math::{Math, equation, num, op, row, scientific, sym, word};
+use crate::ui::widgets::meaning::Meaning;
 use crate::ui::widgets::slider::{self, Spec};
 use crate::worker::protocol::Slot;
 use egui::Ui;
 
 fn x_t() -> Math {
-    sym("x", Symbol::Plain).with_index("t")
+    sym("x", Symbol::Plain).with_index("t").meaning(Meaning::Xt)
+}
+
+fn x_0() -> Math {
+    sym(" x", Symbol::Signal).with_index("0").meaning(Meaning::X0)
+}
+
+fn noise() -> Math {
+    sym(" ε", Symbol::Noise).meaning(Meaning::Noise)
 }
 
 fn alpha_bar() -> Math {
@@ -20,11 +29,13 @@ fn alpha_bar() -> Math {
 }
 
 fn signal_root() -> Math {
-    alpha_bar().sqrt()
+    alpha_bar().sqrt().meaning(Meaning::AlphaBar)
 }
 
 fn noise_root() -> Math {
-    row([word("1", Symbol::Noise), word(" − ", Symbol::Noise), sym("α", Symbol::Noise).bar().with_index("t")]).sqrt()
+    row([word("1", Symbol::Noise), word(" − ", Symbol::Noise), sym("α", Symbol::Noise).bar().with_index("t")])
+        .sqrt()
+        .meaning(Meaning::NoiseShare)
 }
 
 impl ForwardReverse {
@@ -60,17 +71,16 @@ fn closed(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui, timest
     let bridge = ForwardReverse::bridge_is_open(cx);
     heading(cx, ui, if bridge { "The bridge: there and back" } else { "Forward: a picture fades" });
     let level = cx.session.levels.level(timestep);
-    let formula =
-        row([x_t(), op("="), signal_root(), sym(" x", Symbol::Signal).with_index("0"), op("+"), noise_root(), sym(" ε", Symbol::Noise)]);
+    let formula = row([x_t(), op("="), signal_root(), x_0(), op("+"), noise_root(), noise()]);
     equation(ui, theme, &formula, 23.0, "x t equals root alpha bar t times x 0 plus root of 1 minus alpha bar t times epsilon");
     let live = row([
         x_t(),
         op("="),
-        num(level.alpha, 1, 3, Symbol::Signal),
-        sym(" x", Symbol::Signal).with_index("0"),
+        num(level.alpha, 1, 3, Symbol::Signal).meaning(Meaning::AlphaBar),
+        x_0(),
         op("+"),
-        num(level.sigma, 1, 3, Symbol::Noise),
-        sym(" ε", Symbol::Noise),
+        num(level.sigma, 1, 3, Symbol::Noise).meaning(Meaning::NoiseShare),
+        noise(),
     ]);
     let spoken = format!("at t {timestep}: {:.3} x 0 plus {:.3} epsilon", level.alpha, level.sigma);
     equation(ui, theme, &live, 23.0, &spoken);
@@ -103,17 +113,10 @@ fn chain(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui, timeste
     let theme = cx.theme;
     heading(cx, ui, "Forward: step by step");
     let beta = cx.session.levels.beta(timestep);
-    let before = || sym(" x", Symbol::Plain).with_index("t−1");
-    let beta_t = || sym("β", Symbol::Noise).with_index("t");
-    let formula = row([
-        x_t(),
-        op("="),
-        row([word("1 − ", Symbol::Plain), beta_t()]).sqrt(),
-        before(),
-        op("+"),
-        beta_t().sqrt(),
-        sym(" ε", Symbol::Noise).with_index("t"),
-    ]);
+    let before = || sym(" x", Symbol::Plain).with_index("t−1").meaning(Meaning::Before);
+    let beta_t = || sym("β", Symbol::Noise).with_index("t").meaning(Meaning::Beta);
+    let eps_t = || sym(" ε", Symbol::Noise).with_index("t").meaning(Meaning::Noise);
+    let formula = row([x_t(), op("="), row([word("1 − ", Symbol::Plain), beta_t()]).sqrt(), before(), op("+"), beta_t().sqrt(), eps_t()]);
     equation(ui, theme, &formula, 23.0, "x t equals root of 1 minus beta t times x t minus 1 plus root beta t times epsilon t");
     let live = row([
         x_t(),
@@ -122,7 +125,7 @@ fn chain(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui, timeste
         before(),
         op("+"),
         num(beta.sqrt(), 1, 4, Symbol::Noise),
-        sym(" ε", Symbol::Noise).with_index("t"),
+        eps_t(),
     ]);
     equation(ui, theme, &live, 23.0, &format!("at t {timestep}: beta is {beta:.5}"));
     readouts(cx, ui, cx.session.levels.level(timestep));
@@ -141,8 +144,8 @@ fn reverse(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui) {
     heading(cx, ui, "Reverse: a picture comes out");
     let frame = lab.shown_run(cx.session).at(cx.clock.position()).cloned();
     let level = frame.as_ref().map_or_else(|| cx.session.levels.level(cx.clock.timestep()), |f| Level { alpha: f.alpha, sigma: f.sigma });
-    let x0_hat = || sym("x", Symbol::Signal).hat().with_index("0");
-    let eps = || sym(" ε", Symbol::Guided).tilde();
+    let x0_hat = || sym("x", Symbol::Signal).hat().with_index("0").meaning(Meaning::X0Hat);
+    let eps = || sym(" ε", Symbol::Guided).tilde().meaning(Meaning::Guided);
     let formula = row([x0_hat(), op("="), row([x_t(), op("−"), noise_root(), eps()]).over(signal_root())]);
     equation(ui, theme, &formula, 23.0, "x 0 hat equals x t minus root of 1 minus alpha bar t times guided epsilon, over root alpha bar t");
     ui.add_space(theme.px(8.0));
