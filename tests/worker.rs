@@ -62,8 +62,8 @@ fn request(steps: usize) -> RunRequest {
         steps,
         guidance_scale: 4.0,
         sampler: "ddim".into(),
-        start: Start::Noise,
         decode_every_step: true,
+        ..RunRequest::default()
     }
 }
 

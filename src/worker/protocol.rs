@@ -88,7 +88,7 @@ pub struct Picture {
 }
 
 /// A reverse run to make.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunRequest {
     /// The positive prompt.
     pub prompt: String,

@@ -5,7 +5,7 @@ use crate::cli::options::{ModelArgs, WindowArgs};
 use crate::cli::stage::{Player, Window};
 use crate::pipeline::GenerateRequest;
 use crate::worker::Worker;
-use crate::worker::protocol::{Command, Event, RunRequest, Slot, Start};
+use crate::worker::protocol::{Command, Event, RunRequest, Slot};
 use anyhow::{Context, Result, bail, ensure};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,13 +24,12 @@ pub fn first_picture(model: &ModelArgs, prompt: &str) -> Result<f64> {
         Slot::Reverse,
         RunRequest {
             prompt: prompt.into(),
-            negative: String::new(),
             seed: 0,
             steps: 20,
             guidance_scale: 5.0,
             sampler: GenerateRequest::default().sampler.id.into(),
-            start: Start::Noise,
             decode_every_step: true,
+            ..RunRequest::default()
         },
     ));
     loop {

@@ -337,13 +337,11 @@ mod tests {
     fn request(prompt: &str) -> RunRequest {
         RunRequest {
             prompt: prompt.into(),
-            negative: String::new(),
             seed: 7,
             steps: 4,
             guidance_scale: 5.0,
             sampler: "ddim".into(),
-            start: Start::Noise,
-            decode_every_step: true,
+            ..RunRequest::default()
         }
     }
 

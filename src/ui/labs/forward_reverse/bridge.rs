@@ -93,13 +93,12 @@ impl ForwardReverse {
         let own = &cx.work.forward_reverse;
         Some(RunRequest {
             prompt: own.bridge_prompt.clone().unwrap_or_else(|| picture.caption.clone()),
-            negative: String::new(),
             seed: cx.work.seed,
             steps,
             guidance_scale: Self::scale(cx),
             sampler: own.sampler.clone(),
             start: Start::Noised { x0: picture.latents.clone(), timestep: cx.clock.timestep() },
-            decode_every_step: false,
+            ..RunRequest::default()
         })
     }
 

@@ -30,7 +30,7 @@ use crate::diffusion::SAMPLERS;
 use crate::host::HostTensor;
 use crate::ui::clock::{Direction, Pace, Stops};
 use crate::ui::settings::Work;
-use crate::worker::protocol::{ForwardRequest, RunRequest, Slot, Start};
+use crate::worker::protocol::{ForwardRequest, RunRequest, Slot};
 use egui::Ui;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -175,13 +175,12 @@ impl ForwardReverse {
             let own = &cx.work.forward_reverse;
             let request = RunRequest {
                 prompt,
-                negative: String::new(),
                 seed: cx.work.seed,
                 steps: own.steps,
                 guidance_scale,
                 sampler: own.sampler.clone(),
-                start: Start::Noise,
                 decode_every_step: true,
+                ..RunRequest::default()
             };
             cx.session.ask_reverse(Slot::Reverse, request);
         }

@@ -14,7 +14,7 @@ use crate::ui::clock::{Pace, Stops};
 use crate::ui::widgets::textures::Scale;
 use crate::ui::widgets::tile::HEADER;
 use crate::ui::widgets::track;
-use crate::worker::protocol::{Frame, RunRequest, Slot, Start};
+use crate::worker::protocol::{Frame, RunRequest, Slot};
 use egui::{Rect, Ui, pos2, vec2};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -97,8 +97,7 @@ impl Guidance {
             steps,
             guidance_scale: Self::scale(cx),
             sampler: "ddim".to_owned(),
-            start: Start::Noise,
-            decode_every_step: false,
+            ..RunRequest::default()
         }
     }
 
