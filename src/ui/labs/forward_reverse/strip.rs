@@ -94,6 +94,8 @@ impl ForwardReverse {
         let places = match (cx.clock.direction, cx.work.forward_reverse.space) {
             (Direction::Reverse, _) => self.reverse_places(cx, count),
             (Direction::Forward, Space::Latents) => latent_places(cx, count),
+            // The bridge goes over the latents.
+            (Direction::Forward, Space::Pixels) if Self::bridge_is_open(cx) => latent_places(cx, count),
             (Direction::Forward, Space::Pixels) => self.pixel_places(cx, count),
         };
         let step = (rect.width() - heads - edge) / (places.len().max(2) - 1) as f32;
