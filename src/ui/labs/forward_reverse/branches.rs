@@ -335,14 +335,7 @@ mod tests {
     use super::*;
 
     fn request(prompt: &str) -> RunRequest {
-        RunRequest {
-            prompt: prompt.into(),
-            seed: 7,
-            steps: 4,
-            guidance_scale: 5.0,
-            sampler: "ddim".into(),
-            ..RunRequest::default()
-        }
+        RunRequest { prompt: prompt.into(), seed: 7, steps: 4, guidance_scale: 5.0, sampler: "ddim".into(), ..RunRequest::default() }
     }
 
     fn frames() -> Vec<Arc<Frame>> {

@@ -199,7 +199,8 @@ impl ForwardReverse {
     /// The film in pixels is computed over several frames of the window.
     fn film_is_whole(&self, cx: &LabContext<'_>) -> bool {
         let Settings { space, process, .. } = cx.work.forward_reverse;
-        let computed = cx.clock.direction == Direction::Forward && space == Space::Pixels && process == Process::Closed && !Self::bridge_is_open(cx);
+        let computed =
+            cx.clock.direction == Direction::Forward && space == Space::Pixels && process == Process::Closed && !Self::bridge_is_open(cx);
         !computed || self.film.is_whole()
     }
 

@@ -182,7 +182,8 @@ impl ForwardReverse {
         let Some(id) = self.tree.shown_branch() else { return false };
         let Settings { branches, .. } = &mut cx.work.forward_reverse;
         let Some(branch) = branches.iter_mut().find(|branch| branch.id == id) else { return false };
-        let Some((sampler, t)) = self.tree.kept(id).map(|kept| (kept.origin.sampler.clone(), kept.timestep)) else { return false };
+        let kept = self.tree.kept(id).map(|kept| (kept.origin.sampler.clone(), kept.origin.guidance_scale, kept.timestep));
+        let Some((sampler, own_scale, t)) = kept else { return false };
         let before = branch.clone();
         section(ui, theme, &format!("From t = {t:.0} on"));
         text_field(ui, theme, &mut branch.name, "Name of the branch", "What it is called in the tree.", Symbol::Quiet);
@@ -195,7 +196,7 @@ impl ForwardReverse {
             decimals: 1,
             symbol: Symbol::Guided,
         };
-        slider::show(ui, theme, &mut branch.guidance_scale, &spec);
+        slider::show_with_default(ui, theme, &mut branch.guidance_scale, &spec, own_scale);
         let matters = seed_matters(&sampler);
         ui.add_enabled_ui(matters, |ui| {
             ui.horizontal(|ui| {
