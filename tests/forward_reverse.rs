@@ -128,7 +128,7 @@ fn the_probe_reads_latents_in_both_directions() {
     let picture = harness.get_by_label("Probe x 0 hat").rect();
     harness.hover_at(cell(picture, 128, 64, 64));
     harness.run_steps(3);
-    assert!(says(&harness, "x[0, 1, 64, 64] x t"), "decoded pictures are told as such");
+    assert!(says(&harness, "x[0, 1, 64, 64] 0."), "decoded pictures are told as such");
 }
 
 #[test]

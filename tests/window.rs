@@ -303,7 +303,7 @@ fn pointing_at_a_symbol_says_what_it_stands_for() {
     let equation = harness.get_by_label_contains("x t equals root alpha bar").rect();
     let mut told = std::collections::BTreeSet::new();
     for step in 0..60 {
-        harness.hover_at(Pos2::new(equation.left() + equation.width() * step as f32 / 90.0, equation.center().y));
+        harness.hover_at(Pos2::new(equation.left() + equation.width() * step as f32 / 60.0, equation.center().y));
         harness.run_steps(14);
         for name in
             ["the noisy picture at t", "the share of the signal", "the clean picture", "the share of the noise", "the noise, unit Gaussian"]

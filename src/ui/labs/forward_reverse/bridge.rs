@@ -288,7 +288,12 @@ fn prompt_field(cx: &mut LabContext<'_>, ui: &mut Ui, caption: &str) {
         .desired_width(f32::INFINITY)
         .margin(theme.margin_xy(12.0, 7.0))
         .id_salt("bridge prompt");
-    let response = ui.add_sized(vec2(ui.available_width(), theme.px(34.0)), edit);
+    let response = ui
+        .horizontal(|ui| {
+            ui.label(egui::RichText::new("Towards").font(theme.font(Weight::Regular, 14.0)).color(p.dim));
+            ui.add_sized(vec2(ui.available_width(), theme.px(34.0)), edit)
+        })
+        .inner;
     let shown = text.clone();
     let hint = "Prompt of the restoration";
     response.widget_info(|| WidgetInfo { label: Some(hint.to_owned()), ..WidgetInfo::text_edit(true, &shown, &shown, hint) });

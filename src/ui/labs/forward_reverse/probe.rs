@@ -246,7 +246,7 @@ fn neighbourhood(painter: &Painter, theme: &Theme, reading: &Reading, cell: Cell
     let half = (NEAR / 2) as isize;
     let side = rect.width() / NEAR as f32;
     let value = |channel: usize, y: usize, x: usize| super::reading::flat(tensor.shape(), channel, y, x).map(|i| tensor.data()[i]);
-    let signed = !matches!(reading, Reading::Decoded(_));
+    let signed = !matches!(reading, Reading::Shown { .. });
     for dy in -half..=half {
         for dx in -half..=half {
             let (Some(y), Some(x)) = (cell.y.checked_add_signed(dy), cell.x.checked_add_signed(dx)) else { continue };

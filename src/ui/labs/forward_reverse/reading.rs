@@ -48,8 +48,21 @@ pub enum Reading {
         /// x_t, the guided eps, the predicted x0.
         tensors: [HostTensor; 3],
     },
-    /// Decoded pictures, which no formula joins: x_t and the predicted x0.
-    Decoded(Vec<HostTensor>),
+    /// What no formula joins: decoded pictures, or the end of a run.
+    Shown {
+        /// What they are called.
+        symbols: Vec<Math>,
+        /// As many tensors.
+        tensors: Vec<HostTensor>,
+    },
+}
+
+fn x_t() -> Math {
+    sym("x", Symbol::Plain).with_index("t")
+}
+
+fn x0_hat() -> Math {
+    sym("x", Symbol::Signal).hat().with_index("0")
 }
 
 /// Flat index of an element: the channel's plane, the row, the column.
@@ -63,7 +76,7 @@ impl Reading {
     pub fn tensors(&self) -> &[HostTensor] {
         match self {
             Self::Sum { tensors, .. } | Self::Guess { tensors, .. } => tensors,
-            Self::Decoded(pictures) => pictures,
+            Self::Shown { tensors, .. } => tensors,
         }
     }
 
@@ -85,7 +98,6 @@ impl Reading {
 
     /// The columns' heads: pieces of the formula in the symbols' colours.
     pub fn heads(&self) -> Vec<Math> {
-        let x_t = || sym("x", Symbol::Plain).with_index("t");
         let (plus, minus, equals) = (word("+", Symbol::Plain), word("−", Symbol::Plain), word("=", Symbol::Plain));
         let alpha_bar = |s| sym("α", s).bar().with_index("t");
         let noise_root = || row([word("1 − ", Symbol::Noise), alpha_bar(Symbol::Noise)]).sqrt();
@@ -110,7 +122,7 @@ impl Reading {
                 row([word("/ ", Symbol::Plain), alpha_bar(Symbol::Signal).sqrt(), word(" =", Symbol::Plain)]),
                 sym("x", Symbol::Signal).hat().with_index("0"),
             ],
-            Self::Decoded(_) => vec![x_t(), sym("x", Symbol::Signal).hat().with_index("0")],
+            Self::Shown { symbols, .. } => symbols.clone(),
         }
     }
 
@@ -135,7 +147,7 @@ impl Reading {
                 row([word("/ ", Symbol::Plain), num(*a, 1, 3, Symbol::Signal), word(" =", Symbol::Plain)]),
                 plain(2, Symbol::Signal),
             ],
-            Self::Decoded(_) => vec![plain(0, Symbol::Plain), plain(1, Symbol::Signal)],
+            Self::Shown { tensors, .. } => (0..tensors.len()).map(|i| plain(i, Symbol::Plain)).collect(),
         }
     }
 
@@ -145,14 +157,14 @@ impl Reading {
         match self {
             Self::Sum { coefficients: [a, b], .. } => format!("{a:.3} · {} + {b:.3} · {} = {}", v[0], v[1], v[2]),
             Self::Guess { coefficients: [a, s], .. } => format!("({} − {s:.3} · {}) / {a:.3} = {}", v[0], v[1], v[2]),
-            Self::Decoded(_) => format!("x t {}, x 0 hat {}", v[0], v[1]),
+            Self::Shown { .. } => v.join(", "),
         }
     }
 
     /// What there is to say about the numbers.
     pub fn note(&self, kind: Kind) -> &'static str {
         match (self, kind) {
-            (Self::Decoded(_), _) => "Decoded by the VAE, 0 black to 1 white. The sum holds in the latents.",
+            (Self::Shown { .. }, Kind::Pixels) => "Decoded by the VAE, 0 black to 1 white. The sum holds in the latents.",
             (_, Kind::Pixels) => "Red, green, blue; −1 is black, 1 is white.",
             (Self::Guess { .. }, Kind::Latents) => "One number of the latents, as the sampler has it.",
             (_, Kind::Latents) => "One number of the latents.",
@@ -166,19 +178,32 @@ impl ForwardReverse {
         let own = &cx.work.forward_reverse;
         let pixels = own.space == Space::Pixels;
         if cx.clock.direction == Direction::Reverse {
-            let frame = self.shown_run(cx.session).at(cx.clock.position())?.clone();
+            let run = self.shown_run(cx.session);
+            let frame = run.at(cx.clock.position())?.clone();
+            if let Some(end) = run.end().filter(|_| cx.clock.position() < 0.5) {
+                let symbols = vec![sym("x", Symbol::Signal).with_index("0"), x0_hat()];
+                let tensors = match kind {
+                    Kind::Latents => vec![end.latents.clone(), frame.x0.clone()],
+                    Kind::Pixels => vec![end.picture.clone(), frame.x0_picture.clone()?],
+                };
+                return Some(Reading::Shown { symbols, tensors });
+            }
             return match kind {
                 Kind::Latents => Some(Reading::Guess {
                     coefficients: [frame.alpha, frame.sigma],
                     tensors: [frame.x.clone(), frame.eps.clone(), frame.x0.clone()],
                 }),
-                Kind::Pixels => Some(Reading::Decoded(vec![frame.x_picture.clone()?, frame.x0_picture.clone()?])),
+                Kind::Pixels => {
+                    let tensors = vec![frame.x_picture.clone()?, frame.x0_picture.clone()?];
+                    Some(Reading::Shown { symbols: vec![x_t(), x0_hat()], tensors })
+                }
             };
         }
         if (kind == Kind::Pixels) != pixels {
             let look = cx.session.forward.nearest(cx.clock.position())?;
             let exact = self.latents_at(cx).and_then(|l| cx.session.decoded(&l).cloned()).or_else(|| look.x_picture.clone())?;
-            return (kind == Kind::Pixels).then(|| look.x0_picture.clone().map(|guess| Reading::Decoded(vec![exact, guess]))).flatten();
+            let tensors = vec![exact, look.x0_picture.clone()?];
+            return (kind == Kind::Pixels).then(|| Reading::Shown { symbols: vec![x_t(), x0_hat()], tensors });
         }
         if own.process == Process::Chain {
             let chain = if pixels { &self.chain } else { &self.latent_chain };
@@ -236,7 +261,7 @@ mod tests {
             Reading::Sum { chain: false, coefficients: [0.6, 0.8], tensors: three() },
             Reading::Sum { chain: true, coefficients: [0.6, 0.8], tensors: three() },
             Reading::Guess { coefficients: [0.6, 0.8], tensors: three() },
-            Reading::Decoded(vec![t(), t()]),
+            Reading::Shown { symbols: vec![x_t(), x0_hat()], tensors: vec![t(), t()] },
         ] {
             let cell = Cell { kind: Kind::Pixels, channel: 0, y: 1, x: 1 };
             let values = reading.values(2, cell).expect("inside");
