@@ -10,6 +10,7 @@ mod clock;
 mod dialogs;
 pub mod labs;
 mod notices;
+mod run;
 mod session;
 mod settings;
 mod shortcuts;

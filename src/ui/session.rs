@@ -1,10 +1,11 @@
 //! What has been asked of the worker and what has come back: the labs read it, and ask through it.
 
 use super::notices::{Notices, Tone};
+pub use super::run::{Run, RunEnd};
 use crate::diffusion::{Level, ScheduleInfo};
 use crate::host::HostTensor;
 use crate::worker::protocol::{
-    Command, DeviceKind, Event, ForwardRequest, Frame, JobId, ModelCard, ModelSource, Picture, PictureSource, RunRequest, Slot, Tokens,
+    Command, DeviceKind, Event, ForwardRequest, JobId, ModelCard, ModelSource, Picture, PictureSource, RunRequest, Slot, Tokens,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,155 +20,6 @@ pub trait Backend {
     fn progress(&self, slot: Slot) -> Option<(usize, usize)>;
     /// Whether any job runs or waits.
     fn is_busy(&self) -> bool;
-}
-
-/// How a run ended.
-#[derive(Debug, Clone)]
-pub struct RunEnd {
-    /// The last latents.
-    pub latents: HostTensor,
-    /// The last latents decoded.
-    pub picture: HostTensor,
-    /// Wall time in milliseconds, measured.
-    pub elapsed_ms: f64,
-}
-
-/// A run that was asked for, and the frames of it (or of the one before, until the first new frame comes).
-#[derive(Debug, Clone)]
-pub struct Run<R> {
-    asked: Option<R>,
-    job: Option<JobId>,
-    running: bool,
-    begun: bool,
-    stopped: bool,
-    request: Option<R>,
-    frames: Vec<Arc<Frame>>,
-    end: Option<RunEnd>,
-    count: usize,
-}
-
-impl<R> Default for Run<R> {
-    fn default() -> Self {
-        Self {
-            asked: None,
-            job: None,
-            running: false,
-            begun: false,
-            stopped: false,
-            request: None,
-            frames: Vec::new(),
-            end: None,
-            count: 0,
-        }
-    }
-}
-
-impl<R: Clone + PartialEq> Run<R> {
-    /// A run that is over: the request, its frames by falling timestep, and its end.
-    pub fn kept(request: R, frames: Vec<Arc<Frame>>, end: Option<RunEnd>) -> Self {
-        let count = frames.first().map_or(0, |frame| frame.count);
-        Self { asked: Some(request.clone()), request: Some(request), frames, end, count, ..Self::default() }
-    }
-
-    /// The newest request.
-    pub fn asked(&self) -> Option<&R> {
-        self.asked.as_ref()
-    }
-
-    /// The request that the kept frames answer.
-    pub fn request(&self) -> Option<&R> {
-        self.request.as_ref()
-    }
-
-    /// The kept frames, by falling timestep.
-    pub fn frames(&self) -> &[Arc<Frame>] {
-        &self.frames
-    }
-
-    /// How the run of the kept frames ended, if it has.
-    pub fn end(&self) -> Option<&RunEnd> {
-        self.end.as_ref()
-    }
-
-    /// Whether the newest request is still being worked on.
-    pub fn is_running(&self) -> bool {
-        self.running
-    }
-
-    /// Whether the newest request was cancelled or failed.
-    pub fn is_stopped(&self) -> bool {
-        self.stopped
-    }
-
-    /// Whether the kept frames answer the newest request.
-    pub fn is_current(&self) -> bool {
-        self.asked.is_some() && self.asked == self.request
-    }
-
-    /// How many frames the run has when complete.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    /// The frame of a falling run at `timestep`: the last one visited before the level drops below it.
-    pub fn at(&self, timestep: f64) -> Option<&Arc<Frame>> {
-        let after = self.frames.partition_point(|f| f.timestep >= timestep - 0.5);
-        self.frames.get(after.saturating_sub(1))
-    }
-
-    /// The frame whose timestep is nearest.
-    pub fn nearest(&self, timestep: f64) -> Option<&Arc<Frame>> {
-        self.frames.iter().min_by(|a, b| (a.timestep - timestep).abs().total_cmp(&(b.timestep - timestep).abs()))
-    }
-
-    fn sent(&mut self, request: R, job: JobId) {
-        (self.asked, self.job) = (Some(request), Some(job));
-        (self.running, self.begun, self.stopped) = (true, false, false);
-    }
-
-    fn begin(&mut self) {
-        if !self.begun {
-            self.begun = true;
-            self.frames.clear();
-            self.end = None;
-            self.request.clone_from(&self.asked);
-        }
-    }
-
-    fn frame(&mut self, job: JobId, frame: Arc<Frame>) {
-        if self.job == Some(job) {
-            self.begin();
-            self.count = frame.count;
-            let at = self.frames.partition_point(|f| f.timestep > frame.timestep);
-            match self.frames.get_mut(at) {
-                Some(same) if (same.timestep - frame.timestep).abs() < 1e-9 => *same = frame,
-                _ => self.frames.insert(at, frame),
-            }
-        }
-    }
-
-    fn done(&mut self, job: JobId, end: Option<RunEnd>) {
-        if self.job == Some(job) {
-            self.begin();
-            self.running = false;
-            self.end = end;
-        }
-    }
-
-    fn stop(&mut self, job: JobId) {
-        if self.job == Some(job) {
-            self.running = false;
-            self.stopped = true;
-        }
-    }
-
-    /// Forgets that the newest request was stopped, so that it is asked again.
-    pub fn retry(&mut self) {
-        if self.stopped {
-            self.asked = None;
-            self.stopped = false;
-        }
-    }
 }
 
 /// Where the model stands.
@@ -395,7 +247,7 @@ impl Session {
 
     /// Asks for a forward run unless it is the one asked for last.
     pub fn ask_forward(&mut self, request: ForwardRequest) {
-        if self.forward.asked.as_ref() != Some(&request)
+        if self.forward.asked() != Some(&request)
             && let Some(job) = self.backend.send(Command::Forward(request.clone()))
         {
             self.forward.sent(request, job);
@@ -405,7 +257,7 @@ impl Session {
     /// Asks for a reverse run in a slot that has one ([`Slot::Reverse`], [`Slot::Guidance`], [`Slot::Bridge`], [`Slot::Branch`])
     /// unless it is the one asked for last there.
     pub fn ask_reverse(&mut self, slot: Slot, request: RunRequest) {
-        if self.run_of(slot).is_some_and(|run| run.asked.as_ref() != Some(&request))
+        if self.run_of(slot).is_some_and(|run| run.asked() != Some(&request))
             && let Some(job) = self.backend.send(Command::Reverse(slot, request.clone()))
             && let Some(run) = self.run_of(slot)
         {
@@ -461,7 +313,7 @@ impl Session {
     pub fn is_busy(&self) -> bool {
         let opening = self.model == ModelState::Opening;
         let reverse = [&self.reverse, &self.guidance, &self.bridge, &self.branch];
-        let runs = self.forward.running || reverse.iter().any(|run| run.running);
+        let runs = self.forward.is_running() || reverse.iter().any(|run| run.is_running());
         opening || runs || self.picture_job.is_some() || self.probe.is_some() || self.backend.is_busy()
     }
 }
