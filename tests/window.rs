@@ -110,6 +110,37 @@ fn no_text_is_clipped_cut_short_or_printed_over_at_any_size() {
 }
 
 #[test]
+fn the_first_labs_other_faces_are_as_legible() {
+    let mut all = Vec::new();
+    for size in SIZES {
+        for (face, direction, buttons, key) in [
+            ("latents", Direction::Forward, &["Latent space"][..], None),
+            ("chain", Direction::Forward, &["Step by step"], None),
+            ("bridge", Direction::Forward, &[], Some(Key::B)),
+            ("latents in reverse", Direction::Reverse, &["Latent space"], None),
+            ("tree", Direction::Reverse, &[], Some(Key::N)),
+            ("tree over latents", Direction::Reverse, &["Latent space"], Some(Key::N)),
+        ] {
+            let (mut harness, _) = open_at(size, "forward-reverse");
+            buttons.iter().for_each(|label| harness.get_by_label(label).click());
+            harness.state_mut().clock_mut().turn(direction);
+            harness.state_mut().clock_mut().set(420.0);
+            harness.run_steps(6);
+            settle(&mut harness);
+            if let Some(key) = key {
+                harness.key_press(key);
+                harness.run_steps(6);
+                settle(&mut harness);
+            }
+            harness.run_steps(3);
+            all.extend(faults(&harness).into_iter().map(|fault| format!("{face} at {size:?}: {fault}")));
+        }
+    }
+    all.dedup();
+    assert!(all.is_empty(), "{}", all.join("\n"));
+}
+
+#[test]
 fn what_is_clipped_or_printed_over_is_found() {
     let mut drawn = false;
     let draw = move |ui: &mut egui::Ui| {
