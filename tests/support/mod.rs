@@ -296,6 +296,11 @@ impl StandIn {
                 self.events.push_back(Event::PictureReady { job, picture: Arc::new(picture) });
             }
             Command::Decode(latents) => self.events.push_back(Event::Decoded { job, picture: decode(&latents) }),
+            Command::Export(export) => self.events.push_back(Event::Saved { job, path: export.target }),
+            Command::Compare(both) => {
+                let verdict = both.0.compare(&both.1);
+                self.events.push_back(Event::Compared { job, same: verdict.same, text: format!("{}{}", both.2, verdict.text) });
+            }
             Command::SavePng { path, .. } => self.events.push_back(Event::Saved { job, path }),
             _ => {}
         }

@@ -1,0 +1,115 @@
+//! The lab as a figure: the finished picture, the equation with its numbers, what both predictions look at and the four fields.
+
+use super::{Guidance, Settings};
+use crate::figure::{Body, Figure, Line, Paint, Panel, Picture, Row, Run};
+use crate::host::HostTensor;
+use crate::ui::export::ink::{Ink, RunFacts, line};
+use crate::ui::labs::LabContext;
+use crate::ui::theme::Symbol;
+use crate::ui::widgets::channels::Grid;
+use crate::ui::widgets::tile::Badge;
+
+fn eps_uncond(ink: &Ink) -> [Run; 2] {
+    [ink.sym("ε", Symbol::Unconditional), ink.index("∅", Symbol::Unconditional)]
+}
+
+fn eps_cond(ink: &Ink) -> [Run; 2] {
+    [ink.sym("ε", Symbol::Conditional), ink.index("c", Symbol::Conditional)]
+}
+
+fn eps_guided(ink: &Ink) -> Run {
+    ink.sym("ε\u{303}", Symbol::Guided)
+}
+
+fn difference(ink: &Ink) -> Vec<Run> {
+    line(eps_cond(ink).into_iter().chain([ink.word(" − ", Symbol::Plain)]).chain(eps_uncond(ink)))
+}
+
+impl Guidance {
+    pub(super) fn as_figure(&self, cx: &LabContext<'_>, ink: &Ink) -> Option<Figure> {
+        let (request, picture, _) = self.picture.as_ref()?;
+        let Settings { range, scale, .. } = cx.work.guidance;
+        let badge = if request.steps == super::COARSE_STEPS { Badge::Coarse } else { Badge::Refined };
+        let heading = line(ink.x("0", Symbol::Signal).into_iter().chain([ink.aside("the finished picture")]));
+        let finished = Picture::new("x_0", picture.clone(), Paint::Rgb);
+        let finished = Panel::new("the finished picture", Body::Picture(finished)).heading(heading).remark(badge.label());
+        let mut rows = vec![Row::of([finished, Panel::new("numbers", Body::Lines(self.lines(cx, ink))).share(1.02)])];
+        if let Some(fields) = &self.fields {
+            let negative = !cx.session.negative.trim().is_empty();
+            let columns = Grid::compact(cx.latent_channels());
+            let field = |name: &str, symbol: Vec<Run>, tensor: &HostTensor, norm: f64| {
+                let body = ink.channels(name, tensor, columns, range, scale);
+                Panel::new(name, body).heading(symbol).remark(format!("norm {norm:.1}"))
+            };
+            let c = &fields.comparison;
+            rows.push(Row::of([
+                field(
+                    if negative { "under the negative prompt" } else { "without the prompt" },
+                    eps_uncond(ink).into(),
+                    &fields.uncond,
+                    c.norm_uncond,
+                ),
+                field("under the prompt", eps_cond(ink).into(), &fields.cond, c.norm_cond),
+                field("their difference", difference(ink), &fields.difference, c.norm_difference),
+                field("guided", vec![eps_guided(ink)], &fields.guided, fields.guided_norm),
+            ]));
+            rows.push(Row::of([Panel::new("scale", ink.scale(range, scale))]));
+        }
+        let facts = RunFacts { sampler: &request.sampler, steps: request.steps, guidance_scale: request.guidance_scale };
+        let timestep = self.frame(cx.clock.position()).map(|frame| frame.timestep);
+        Some(Figure::new("Guidance", rows, ink.caption(cx, Some(facts), timestep), ink.inks.clone()))
+    }
+
+    fn lines(&self, cx: &LabContext<'_>, ink: &Ink) -> Vec<Line> {
+        let w = Self::scale(cx);
+        let mut formula = vec![eps_guided(ink), ink.word(" = ", Symbol::Plain)];
+        formula.extend(eps_uncond(ink));
+        formula.extend([ink.word(" + ", Symbol::Plain), ink.sym("w", Symbol::Guided), ink.word(" (", Symbol::Plain)]);
+        formula.extend(difference(ink));
+        formula.push(ink.word(")", Symbol::Plain));
+        let mut lines = vec![Line { left: Vec::new(), right: Vec::new(), size: 17.0 }];
+        lines.push(Line { left: formula, right: Vec::new(), size: 21.0 });
+        let mut entry = |left: Vec<Run>, value: String, symbol| {
+            lines.push(Line { left, right: vec![ink.number(value, symbol)], size: 15.5 });
+        };
+        let of = |what: &str, runs: Vec<Run>| line([ink.word(format!("{what} of "), Symbol::Quiet)].into_iter().chain(runs));
+        entry(vec![ink.word("guidance scale ", Symbol::Quiet), ink.sym("w", Symbol::Guided)], format!("{w:.1}"), Symbol::Guided);
+        if let Some(fields) = &self.fields {
+            let c = &fields.comparison;
+            entry(of("norm", eps_uncond(ink).into()), format!("{:.2}", c.norm_uncond), Symbol::Unconditional);
+            entry(of("norm", eps_cond(ink).into()), format!("{:.2}", c.norm_cond), Symbol::Conditional);
+            entry(of("norm", difference(ink)), format!("{:.2}", c.norm_difference), Symbol::Plain);
+            entry(of("norm", vec![eps_guided(ink)]), format!("{:.2}", fields.guided_norm), Symbol::Guided);
+            let mut angle = of("angle", eps_cond(ink).into());
+            angle.push(ink.word(" to ", Symbol::Quiet));
+            angle.extend(eps_uncond(ink));
+            entry(angle, format!("{:.1}°", c.angle_degrees), Symbol::Plain);
+        }
+        lines
+    }
+
+    /// The run, step by step: what the model sees, and what it looks at.
+    pub(super) fn as_film(&self, cx: &LabContext<'_>, ink: &Ink) -> Vec<Figure> {
+        let Some((request, frames)) = &self.frames else { return Vec::new() };
+        let Settings { range, scale, .. } = cx.work.guidance;
+        let columns = Grid::compact(cx.latent_channels());
+        let facts = RunFacts { sampler: &request.sampler, steps: request.steps, guidance_scale: request.guidance_scale };
+        let caption = ink.caption(cx, Some(facts), None);
+        let film = frames.iter().filter_map(|frame| {
+            let seen = Picture::new("x̂0", frame.x0_picture.clone()?, Paint::Rgb);
+            let heading = line(ink.x0_hat().into_iter().chain([ink.aside("what the model sees")]));
+            let left = Panel::new("what the model sees", Body::Picture(seen)).heading(heading).remark(Badge::Prediction.label());
+            let gap = frame.eps_cond.lincomb(1.0, &frame.eps_uncond, -1.0);
+            let body = ink.channels("their difference", &gap, columns, range, scale);
+            let right = Panel::new("their difference", body).heading(difference(ink)).remark(format!("norm {:.1}", gap.norm()));
+            let now = Line {
+                left: vec![ink.sym("t", Symbol::Plain), ink.number(format!(" = {:.0}", frame.timestep), Symbol::Plain)],
+                right: vec![ink.word(format!("step {} of {}", frame.index + 1, frame.count), Symbol::Quiet)],
+                size: 17.0,
+            };
+            let rows = vec![Row::of([left, right]), Row::of([Panel::new("now", Body::Lines(vec![now]))])];
+            Some(Figure::new("Guidance run", rows, caption.clone(), ink.inks.clone()))
+        });
+        film.collect()
+    }
+}
