@@ -142,7 +142,7 @@ impl App {
             session,
             labs: LABS.iter().map(|lab| (lab.make)()).collect(),
             textures: Textures::default(),
-            dialogs: Dialogs { folder: save_into, ..Dialogs::default() },
+            dialogs: Dialogs::new(save_into),
             theme,
             styled: None,
             pace: Pace::default(),

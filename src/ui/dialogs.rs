@@ -30,8 +30,8 @@ pub struct Dialogs {
     open: Option<Receiver<Option<Answer>>>,
     shot: Arc<Mutex<Option<Arc<egui::ColorImage>>>>,
     crop: Option<egui::Rect>,
-    /// Files go into this folder without asking, for tests and commands.
-    pub folder: Option<PathBuf>,
+    /// Files go into this folder without asking.
+    folder: Option<PathBuf>,
 }
 
 struct Unpark(Thread);
@@ -55,6 +55,11 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 impl Dialogs {
+    /// No dialog is open. Where a folder is given, figures go into it without asking, for tests and commands.
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        Self { folder, ..Self::default() }
+    }
+
     /// Whether a dialog is open.
     pub fn is_open(&self) -> bool {
         self.open.is_some()
