@@ -28,7 +28,9 @@ pub fn csv(figure: &Figure) -> Option<String> {
         .iter()
         .flat_map(|(panel, chart)| {
             let several = charts.len() > 1;
-            chart.series.iter().map(move |s| (if several { format!("{}: {}", panel.label, s.name) } else { s.name.clone() }, &s.points))
+            chart.series.iter().map(move |s| {
+                (if several { format!("{}: {}", panel.label.trim_start_matches("Plot of "), s.name) } else { s.name.clone() }, &s.points)
+            })
         })
         .collect();
     let mut places: Vec<f64> = columns.iter().flat_map(|(_, points)| points.iter().map(|[x, _]| *x)).collect();

@@ -165,6 +165,14 @@ fn body(body: &Body, inks: &Inks, [x, y, width]: [f32; 3], marks: &mut Vec<Mark>
         Body::Chart(chart) => self::chart(chart, inks, [x, y, width], marks),
         Body::Lines(lines) => self::lines(lines, [x, y, width], marks),
         Body::Scale(scale) => self::scale(scale, inks, [x, y, width], marks),
+        Body::Stack(panels) => {
+            let mut bottom = 0.0;
+            for panel in panels {
+                bottom += if bottom > 0.0 { BETWEEN_ROWS } else { 0.0 };
+                bottom += place_row(&Row::of([panel.clone()]), inks, [x, y + bottom, width], marks)?;
+            }
+            bottom
+        }
     })
 }
 
@@ -234,12 +242,12 @@ fn chart(chart: &Chart, inks: &Inks, [x, y, width]: [f32; 3], marks: &mut Vec<Ma
     let at_y = |v: f64| top + high * (1.0 - chart.y.place(v) as f32);
     let thin = |points: Vec<[f32; 2]>, color| Mark::Path { points, color, width: 0.75, opacity: 1.0 };
     let label = |text: String, at, anchor| Mark::Text { at, anchor, size: TICK_SIZE, runs: vec![Run::plain(text, inks.dim)] };
-    for (value, text) in chart.x.ticks((wide / 90.0) as usize) {
+    for (value, text) in chart.x.ticks((wide / 60.0) as usize) {
         let at = at_x(value);
         marks.push(thin(vec![[at, top], [at, top + high]], inks.line));
         marks.push(label(text, [at, top + high + 17.0], Anchor::Middle));
     }
-    for (value, text) in chart.y.ticks((high / 34.0) as usize) {
+    for (value, text) in chart.y.ticks((high / 30.0) as usize) {
         let at = at_y(value);
         marks.push(thin(vec![[left, at], [left + wide, at]], inks.line));
         marks.push(label(text, [left - 7.0, at + TICK_SIZE * 0.36], Anchor::End));
@@ -300,10 +308,10 @@ fn simplify(points: &[[f32; 2]]) -> Vec<[f32; 2]> {
 fn estimate(text: &str, size: f32) -> f32 {
     let em = |c: char| match c {
         '\u{300}'..='\u{36f}' => 0.0,
-        'i' | 'l' | 'j' | 'I' | '.' | ',' | '\'' | ':' | ';' | '|' | '!' | ' ' | 't' | 'f' | 'r' => 0.32,
-        'm' | 'w' | 'M' | 'W' | '—' | '…' => 0.88,
-        'A'..='Z' | '0'..='9' => 0.66,
-        c if c.is_ascii() => 0.57,
+        'i' | 'l' | 'j' | 'I' | '.' | ',' | '\'' | ':' | ';' | '|' | '!' | ' ' | 't' | 'f' | 'r' => 0.29,
+        'm' | 'w' | 'M' | 'W' | '—' | '…' => 0.84,
+        'A'..='Z' | '0'..='9' => 0.64,
+        c if c.is_ascii() => 0.54,
         _ => 0.8,
     };
     text.chars().map(em).sum::<f32>() * size

@@ -116,6 +116,8 @@ pub enum Body {
     Lines(Vec<Line>),
     /// A colour scale.
     Scale(Scale),
+    /// Panels one below the other.
+    Stack(Vec<Panel>),
 }
 
 impl Body {
@@ -243,9 +245,12 @@ impl Figure {
         Self::new(label, rows, caption, inks)
     }
 
-    /// All panels, row by row.
+    /// All panels, row by row; those of a stack in its place.
     pub fn panels(&self) -> impl Iterator<Item = &Panel> {
-        self.rows.iter().flat_map(|row| &row.panels)
+        self.rows.iter().flat_map(|row| &row.panels).flat_map(|panel| match &panel.body {
+            Body::Stack(panels) => panels.as_slice(),
+            _ => std::slice::from_ref(panel),
+        })
     }
 
     /// All charts.

@@ -3,6 +3,7 @@
 use diffuscope::diffusion::ideal::PointData;
 use diffuscope::diffusion::prediction::eps_from_x0;
 use diffuscope::diffusion::{Denoise, Level, NoiseSchedule, PredictionType, ScheduleInfo, TimestepSpacing, guide};
+use diffuscope::figure::State;
 use diffuscope::host::HostTensor;
 use diffuscope::noise::{Stream, gaussian};
 use diffuscope::ui::Backend;
@@ -273,6 +274,10 @@ impl StandIn {
                         alphas_cumprod: self.schedule.alphas_cumprod().into(),
                     },
                 });
+            }
+            Command::OpenPicture(PictureSource::File(path)) if matches!(State::of_file(&path), Ok(Some(_))) => {
+                let state = State::of_file(&path).ok().flatten().expect("looked at above");
+                self.events.push_back(Event::StateRead { job, state: Arc::new(state) });
             }
             Command::OpenPicture(source) => {
                 let failure = self.control.lock().fail_picture.take();

@@ -67,7 +67,7 @@ impl ForwardReverse {
         let predicted = look.as_ref().and_then(|look| {
             let at = if (look.timestep - timestep as f64).abs() < 0.6 { String::new() } else { format!(" at t = {:.0}", look.timestep) };
             let picture = Picture::new("x̂0", look.x0_picture.clone()?, Paint::Rgb);
-            let panel = tile(ink, "what the model sees in it", ink.x0_hat(), picture, Badge::Prediction);
+            let panel = tile(ink, "what the model sees", ink.x0_hat(), picture, Badge::Prediction);
             Some(Panel { remark: format!("{}{at}", panel.remark), ..panel })
         });
         if cx.work.forward_reverse.space == Space::Pixels {
@@ -96,7 +96,7 @@ impl ForwardReverse {
             ];
             for (name, tensor, foot) in [
                 ("the original", &picture.pixels, "original".to_owned()),
-                ("the autoencoder's", &picture.reconstruction, format!("autoencoder {:.1} dB", picture.reconstruction_psnr_db)),
+                ("the autoencoder's", &picture.reconstruction, format!("VAE {:.1} dB", picture.reconstruction_psnr_db)),
             ] {
                 let body = Body::Picture(Picture::new(name, tensor.clone(), Paint::Rgb));
                 sum.push(Panel::new(name, body).foot(vec![ink.word(foot, Symbol::Quiet)]));
@@ -136,7 +136,7 @@ impl ForwardReverse {
                 }
             };
             let predicted = Picture::new("x̂0", frame.x0_picture.clone()?, Paint::Rgb);
-            let right = tile(ink, "what the model sees in it", ink.x0_hat(), predicted, Badge::Prediction);
+            let right = tile(ink, "what the model sees", ink.x0_hat(), predicted, Badge::Prediction);
             let level = Level { alpha: frame.alpha, sigma: frame.sigma };
             let rows = vec![Row::of([left, right]), now_line(ink, frame.timestep, level, "")];
             Some(Figure::new("Forward run", rows, ink.caption(cx, None, None), ink.inks.clone()))
@@ -231,7 +231,7 @@ fn reverse_figure(cx: &LabContext<'_>, ink: &Ink) -> Option<Figure> {
     let mut large = vec![tile(ink, text, symbol, Picture::new("x_t", shown, Paint::Rgb), Badge::Decoded)];
     if let Some(predicted) = frame.x0_picture.clone() {
         let predicted = Picture::new("x̂0", predicted, Paint::Rgb);
-        large.push(tile(ink, "what the model sees in it", ink.x0_hat(), predicted, Badge::Prediction));
+        large.push(tile(ink, "what the model sees", ink.x0_hat(), predicted, Badge::Prediction));
     }
     let mut rows = vec![Row::of(large)];
     if cx.work.forward_reverse.space == Space::Latents {
@@ -291,7 +291,7 @@ fn reverse_film(cx: &LabContext<'_>, ink: &Ink) -> Vec<Figure> {
     let Some(end) = run.end().filter(|_| run.is_current()) else { return Vec::new() };
     let caption = ink.caption(cx, Some(facts(cx)), None);
     let still = |left: Panel, right: HostTensor, now: Row| {
-        let predicted = tile(ink, "what the model sees in it", ink.x0_hat(), Picture::new("x̂0", right, Paint::Rgb), Badge::Prediction);
+        let predicted = tile(ink, "what the model sees", ink.x0_hat(), Picture::new("x̂0", right, Paint::Rgb), Badge::Prediction);
         Figure::new("Reverse run", vec![Row::of([left, predicted]), now], caption.clone(), ink.inks.clone())
     };
     let mut film: Vec<Figure> = run

@@ -33,7 +33,13 @@ impl Guidance {
         let heading = line(ink.x("0", Symbol::Signal).into_iter().chain([ink.aside("the finished picture")]));
         let finished = Picture::new("x_0", picture.clone(), Paint::Rgb);
         let finished = Panel::new("the finished picture", Body::Picture(finished)).heading(heading).remark(badge.label());
-        let mut rows = vec![Row::of([finished, Panel::new("numbers", Body::Lines(self.lines(cx, ink))).share(1.02)])];
+        let mut beside = vec![Panel::new("numbers", Body::Lines(self.lines(cx, ink)))];
+        if let Some(frame) = self.frame(cx.clock.position()) {
+            let heading = line(ink.x("t", Symbol::Plain).into_iter().chain([ink.aside("what both predictions look at")]));
+            let body = ink.channels("x_t", &frame.x, cx.latent_channels().min(8), range, scale);
+            beside.push(Panel::new("what both predictions look at", body).heading(heading));
+        }
+        let mut rows = vec![Row::of([finished, Panel::new("beside", Body::Stack(beside))])];
         if let Some(fields) = &self.fields {
             let negative = !cx.session.negative.trim().is_empty();
             let columns = Grid::compact(cx.latent_channels());
@@ -67,8 +73,7 @@ impl Guidance {
         formula.extend([ink.word(" + ", Symbol::Plain), ink.sym("w", Symbol::Guided), ink.word(" (", Symbol::Plain)]);
         formula.extend(difference(ink));
         formula.push(ink.word(")", Symbol::Plain));
-        let mut lines = vec![Line { left: Vec::new(), right: Vec::new(), size: 17.0 }];
-        lines.push(Line { left: formula, right: Vec::new(), size: 21.0 });
+        let mut lines = vec![Line { left: formula, right: Vec::new(), size: 21.0 }];
         let mut entry = |left: Vec<Run>, value: String, symbol| {
             lines.push(Line { left, right: vec![ink.number(value, symbol)], size: 15.5 });
         };
@@ -101,7 +106,10 @@ impl Guidance {
             let left = Panel::new("what the model sees", Body::Picture(seen)).heading(heading).remark(Badge::Prediction.label());
             let gap = frame.eps_cond.lincomb(1.0, &frame.eps_uncond, -1.0);
             let body = ink.channels("their difference", &gap, columns, range, scale);
-            let right = Panel::new("their difference", body).heading(difference(ink)).remark(format!("norm {:.1}", gap.norm()));
+            let gap = Panel::new("their difference", body).heading(difference(ink)).remark(format!("norm {:.1}", gap.norm()));
+            let heading = line(ink.x("t", Symbol::Plain).into_iter().chain([ink.aside("what both predictions look at")]));
+            let x = Panel::new("what both predictions look at", ink.channels("x_t", &frame.x, columns, range, scale)).heading(heading);
+            let right = Panel::new("beside", Body::Stack(vec![x, gap]));
             let now = Line {
                 left: vec![ink.sym("t", Symbol::Plain), ink.number(format!(" = {:.0}", frame.timestep), Symbol::Plain)],
                 right: vec![ink.word(format!("step {} of {}", frame.index + 1, frame.count), Symbol::Quiet)],

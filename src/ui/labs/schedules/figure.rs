@@ -52,10 +52,12 @@ impl Schedules {
     fn told(&self, cx: &LabContext<'_>, ink: &Ink, focus: usize, timestep: usize) -> Vec<String> {
         let mut caption = ink.caption(cx, None, None);
         let info = &SCHEDULES[focus];
-        let params = info.params.iter().zip(&self.curves[focus].params).map(|(param, value)| format!("{} {value}", param.label));
-        let told: Vec<String> = std::iter::once(info.label.to_owned()).chain(params).chain([format!("t = {timestep}")]).collect();
+        let params =
+            info.params.iter().zip(&self.curves[focus].params).map(|(param, value)| format!("{} {value}", param.label.to_lowercase()));
+        let params: Vec<String> = params.collect();
         if let Some(last) = caption.last_mut() {
-            *last = format!("seed {}, in focus {}", cx.work.seed, told.join(", "));
+            let with = if params.is_empty() { String::new() } else { format!(" ({})", params.join(", ")) };
+            *last = format!("seed {}, t = {timestep}, in focus {}{with}", cx.work.seed, info.label.to_lowercase());
         }
         caption
     }
