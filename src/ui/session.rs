@@ -334,6 +334,7 @@ impl Session {
                 if self.picture_job == Some(job) {
                     self.picture_job = None;
                     self.picture_is_scene = self.was_scene;
+                    self.opened.extend(self.opening.take());
                     self.restored = Some(state);
                 }
             }
@@ -358,6 +359,9 @@ impl Session {
                 // Without any picture the scene that this one pushed aside is wanted again.
                 if self.picture.is_none() && !self.picture_is_scene {
                     self.wanted_scene = None;
+                } else if !self.picture_is_scene {
+                    // The picture in use stays, and is what it was.
+                    self.picture_is_scene = self.was_scene;
                 }
             }
             Slot::Probe => drop(self.probe.take_if(|(mine, _)| *mine == job)),
