@@ -171,7 +171,11 @@ fn every_part_of_every_lab_is_drawn_in_every_format_that_holds_it() {
                 for (i, part) in parts.enumerate() {
                     for format in FORMATS.iter().filter(|format| (format.holds == Holds::Film) == (part == Part::Film)) {
                         let settings = Settings { scale: 1, caption: i % 2 == 0, ..Settings::default() };
-                        let export = harness.state_mut().export_of(&Ask { part, format: format.id, settings }).expect("an export");
+                        let Some(export) = harness.state_mut().export_of(&Ask { part, format: format.id, settings }) else {
+                            // The stand-in decodes no step of the run behind guidance.
+                            assert_eq!((lab.id, part), ("guidance", Part::Film));
+                            continue;
+                        };
                         if !format.fits(&export.figures) {
                             continue;
                         }
@@ -318,14 +322,16 @@ fn the_sheet_to_look_at() {
     for (size, theme) in
         [([1100.0, 700.0], ThemeChoice::Dark), ([1440.0, 900.0], ThemeChoice::Light), ([2560.0, 1440.0], ThemeChoice::Dark)]
     {
-        for (lab, entry) in [("forward-reverse", "The run as animation"), ("schedules", "Plot of beta"), ("guidance", "The lab Guidance")] {
+        for (lab, entry) in
+            [("forward-reverse", "The run as animation, 17 frames"), ("schedules", "Plot of beta"), ("guidance", "The lab Guidance")]
+        {
             let (mut harness, _) = open(folder.path());
             harness.set_size(size.into());
             harness.state_mut().set_theme(theme);
             harness.state_mut().show_lab(lab);
             settle(&mut harness);
             open_sheet(&mut harness);
-            harness.get_by_label_contains(entry).click();
+            harness.get_by_role_and_label(Role::RadioButton, entry).click();
             harness.run_steps(8);
             let name = format!("{look}/sheet-{lab}-{}x{}.png", size[0], size[1]);
             harness.render().unwrap().save(name).unwrap();

@@ -4,7 +4,7 @@ use super::{Ground, Part, Settings};
 use crate::figure::{FORMATS, Figure, Format, Holds};
 use crate::ui::theme::{Palette, Theme, Weight};
 use crate::ui::widgets::controls::{focus_ring, segmented, text_button};
-use egui::{Context, Id, Key, Modal, Role, Sense, Ui, WidgetInfo, vec2};
+use egui::{Context, Id, Key, Modal, Response, Role, Sense, Ui, WidgetInfo, vec2};
 
 /// One line of the list.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,7 +109,7 @@ impl Sheet {
         let p = theme.palette();
         title(ui, theme, "What");
         let room = ui.ctx().content_rect().height() * 0.55;
-        egui::ScrollArea::vertical().max_height(room).auto_shrink([false, true]).show(ui, |ui| {
+        egui::ScrollArea::vertical().max_height(room).min_scrolled_height(room).auto_shrink([false, true]).show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = theme.px(2.0);
             for (i, entry) in self.entries.iter().enumerate() {
                 let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), theme.px(32.0)), Sense::click());
@@ -201,13 +201,26 @@ impl Sheet {
         ui.add_space(theme.px(22.0));
         ui.horizontal(|ui| {
             let word = if format.extension.is_some() { "Save…" } else { "Choose a folder…" };
-            if text_button(ui, theme, None, word, "Asks where to. Key Enter").clicked() {
+            if primary(ui, theme, word, "Asks where to. Key Enter").clicked() {
                 return Some(Pressed::Save(part, format.id));
             }
             text_button(ui, theme, None, "Do not save", "Key Esc").clicked().then_some(Pressed::Cancel)
         })
         .inner
     }
+}
+
+/// The one button that does what the sheet is for.
+fn primary(ui: &mut Ui, theme: &Theme, label: &str, hint: &str) -> Response {
+    let p = theme.palette();
+    let galley = ui.painter().layout_no_wrap(label.to_owned(), theme.font(Weight::SemiBold, 14.0), p.on_accent);
+    let (rect, response) = ui.allocate_exact_size(vec2(galley.size().x + theme.px(32.0), theme.px(34.0)), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, label));
+    let fill = if response.hovered() { Palette::mix(p.accent, p.ground, 0.12) } else { p.accent };
+    ui.painter().rect_filled(rect, theme.radius(), fill);
+    ui.painter().galley(rect.center() - galley.size() * 0.5, galley, p.on_accent);
+    focus_ring(ui, theme, &response, rect, f32::from(theme.radius().nw));
+    response.on_hover_text(hint)
 }
 
 fn title(ui: &mut Ui, theme: &Theme, text: &str) {
