@@ -77,6 +77,8 @@ const FOOT_SIZE: f32 = 13.5;
 const CAPTION_SIZE: f32 = 14.0;
 const CAPTION_LINE: f32 = 20.0;
 const TICK_SIZE: f32 = 12.5;
+const LEGEND_SIZE: f32 = 13.5;
+const LEGEND_LINE: f32 = 20.0;
 const CELL_GAP: f32 = 4.0;
 
 /// Places everything.
@@ -119,6 +121,8 @@ fn place_row(row: &Row, inks: &Inks, [left, top, width]: [f32; 3], marks: &mut V
     for (i, panel) in row.panels.iter().enumerate() {
         let wide = room * panel.share / shares;
         heading(panel, inks, [x, top, wide], marks);
+        // Stacked panels have headings of their own, which stand beside those of the row.
+        let head = if matches!(panel.body, Body::Stack(_)) { 0.0 } else { head };
         let high = body(&panel.body, inks, [x, top + head, wide], marks)?;
         let mut bottom = head + high;
         if !panel.foot.is_empty() {
@@ -223,20 +227,14 @@ fn scale(scale: &Scale, inks: &Inks, [x, y, width]: [f32; 3], marks: &mut Vec<Ma
 
 fn chart(chart: &Chart, inks: &Inks, [x, y, width]: [f32; 3], marks: &mut Vec<Mark>) -> f32 {
     let height = width * chart.aspect;
-    let legend = if chart.legend { 26.0 } else { 0.0 };
+    let named = if chart.legend { legend(chart, inks, width - 50.0) } else { Vec::new() };
+    let legend = if named.is_empty() { 0.0 } else { 6.0 + LEGEND_LINE * named.len() as f32 };
     let below = if chart.x.label.is_empty() { 22.0 } else { 40.0 };
     let plot = [x + 42.0, y + legend + 4.0, width - 50.0, height - legend - below - 4.0];
     let [left, top, wide, high] = plot;
-    if chart.legend {
-        let mut runs = Rich::new();
-        for series in &chart.series {
-            if !runs.is_empty() {
-                runs.push(Run::plain("\u{a0}\u{a0}\u{a0}\u{a0}", inks.dim));
-            }
-            runs.push(Run::plain("—\u{a0}", series.color).weight(600));
-            runs.push(Run::plain(&series.name, inks.text));
-        }
-        marks.push(Mark::Text { at: [left, y + 14.0], anchor: Anchor::Start, size: 13.5, runs });
+    for (i, runs) in named.into_iter().enumerate() {
+        let at = [left, y + 14.0 + LEGEND_LINE * i as f32];
+        marks.push(Mark::Text { at, anchor: Anchor::Start, size: LEGEND_SIZE, runs });
     }
     let at_x = |v: f64| left + wide * chart.x.place(v) as f32;
     let at_y = |v: f64| top + high * (1.0 - chart.y.place(v) as f32);
@@ -280,6 +278,25 @@ fn chart(chart: &Chart, inks: &Inks, [x, y, width]: [f32; 3], marks: &mut Vec<Ma
     height
 }
 
+/// The names of the curves with their colours, in as many lines as it takes.
+fn legend(chart: &Chart, inks: &Inks, width: f32) -> Vec<Rich> {
+    const APART: &str = "\u{a0}\u{a0}\u{a0}\u{a0}";
+    let mut lines: Vec<(Rich, f32)> = Vec::new();
+    for series in &chart.series {
+        let wide = estimate(&format!("—\u{a0}{}", series.name), LEGEND_SIZE);
+        let entry = [Run::plain("—\u{a0}", series.color).weight(600), Run::plain(&series.name, inks.text)];
+        match lines.last_mut() {
+            Some((line, taken)) if *taken + wide + estimate(APART, LEGEND_SIZE) <= width => {
+                *taken += wide + estimate(APART, LEGEND_SIZE);
+                line.push(Run::plain(APART, inks.dim));
+                line.extend(entry);
+            }
+            _ => lines.push((entry.into(), wide)),
+        }
+    }
+    lines.into_iter().map(|(line, _)| line).collect()
+}
+
 /// Leaves out the points that nobody sees: no point left out is farther than 0.04 units from the line through those kept (Ramer
 /// 1972; Douglas and Peucker 1973).
 fn simplify(points: &[[f32; 2]]) -> Vec<[f32; 2]> {
@@ -308,7 +325,7 @@ fn simplify(points: &[[f32; 2]]) -> Vec<[f32; 2]> {
 fn estimate(text: &str, size: f32) -> f32 {
     let em = |c: char| match c {
         '\u{300}'..='\u{36f}' => 0.0,
-        'i' | 'l' | 'j' | 'I' | '.' | ',' | '\'' | ':' | ';' | '|' | '!' | ' ' | 't' | 'f' | 'r' => 0.29,
+        'i' | 'l' | 'j' | 'I' | '.' | ',' | '\'' | ':' | ';' | '|' | '!' | ' ' | '\u{a0}' | 't' | 'f' | 'r' => 0.29,
         'm' | 'w' | 'M' | 'W' | '—' | '…' => 0.84,
         'A'..='Z' | '0'..='9' => 0.64,
         c if c.is_ascii() => 0.54,
@@ -359,6 +376,19 @@ mod tests {
         assert_eq!(simplify(&line), [[0.0, 0.0], [50.0, 25.0], [99.0, 25.0]]);
         let arc: Vec<_> = (0..1000).map(|i| i as f32 / 1000.0).map(|s| [300.0 * s, 150.0 * (6.0 * s).sin()]).collect();
         assert!((20..200).contains(&simplify(&arc).len()), "{}", simplify(&arc).len());
+    }
+
+    #[test]
+    fn a_legend_takes_as_many_lines_as_it_needs() {
+        use super::super::chart::{Axis, Series};
+        let axis = Axis { label: Vec::new(), range: (0.0, 1.0), log: false };
+        let named = |i| Series { name: format!("curve number {i}"), color: [i; 3], width: 1.0, opacity: 1.0, points: [].into() };
+        let series = (0..8).map(named).collect();
+        let chart = Chart { x: axis.clone(), y: axis, series, playhead: None, dots: Vec::new(), legend: true, aspect: 0.6 };
+        let inks = Inks { text: [0; 3], dim: [0; 3], line: [0; 3], ground: None };
+        let lines = legend(&chart, &inks, 300.0);
+        assert_eq!((lines.len(), legend(&chart, &inks, 10.0).len()), (4, 8));
+        assert!(lines.iter().all(|line| estimate(&super::super::sheet::text_of(line), LEGEND_SIZE) <= 300.0));
     }
 
     #[test]

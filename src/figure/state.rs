@@ -303,6 +303,19 @@ mod tests {
     }
 
     #[test]
+    fn no_byte_anywhere_makes_it_panic() {
+        let whole = png(&state().text());
+        for at in 0..whole.len() {
+            for change in [0x00, 0x01, 0x80, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= change;
+                let _ = read(&bytes);
+            }
+            let _ = read(&whole[..at]);
+        }
+    }
+
+    #[test]
     fn a_carried_picture_that_is_damaged_or_huge_is_none() {
         for png in ["%%%", "AAAA", &STANDARD.encode(png("x"))[..40]] {
             assert!(Carried { name: "x".into(), png: png.into() }.pixels().is_none());

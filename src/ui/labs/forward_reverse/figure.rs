@@ -65,10 +65,10 @@ impl ForwardReverse {
         let mut rows = Vec::new();
         let mut large = Vec::new();
         let predicted = look.as_ref().and_then(|look| {
-            let at = if (look.timestep - timestep as f64).abs() < 0.6 { String::new() } else { format!(" at t = {:.0}", look.timestep) };
             let picture = Picture::new("x̂0", look.x0_picture.clone()?, Paint::Rgb);
-            let panel = tile(ink, "what the model sees", ink.x0_hat(), picture, Badge::Prediction);
-            Some(Panel { remark: format!("{}{at}", panel.remark), ..panel })
+            let exact = (look.timestep - timestep as f64).abs() < 0.6;
+            let label = if exact { "what the model sees".to_owned() } else { format!("seen at t = {:.0}", look.timestep) };
+            Some(Panel { label: "what the model sees".into(), ..tile(ink, &label, ink.x0_hat(), picture, Badge::Prediction) })
         });
         if cx.work.forward_reverse.space == Space::Pixels {
             let (parts, beta) = if chain {

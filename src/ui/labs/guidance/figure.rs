@@ -9,6 +9,9 @@ use crate::ui::theme::Symbol;
 use crate::ui::widgets::channels::Grid;
 use crate::ui::widgets::tile::Badge;
 
+/// Width of the picture against what stands beside it, so that both are about as high.
+const PICTURE_SHARE: f32 = 1.28;
+
 fn eps_uncond(ink: &Ink) -> [Run; 2] {
     [ink.sym("ε", Symbol::Unconditional), ink.index("∅", Symbol::Unconditional)]
 }
@@ -32,11 +35,12 @@ impl Guidance {
         let badge = if request.steps == super::COARSE_STEPS { Badge::Coarse } else { Badge::Refined };
         let heading = line(ink.x("0", Symbol::Signal).into_iter().chain([ink.aside("the finished picture")]));
         let finished = Picture::new("x_0", picture.clone(), Paint::Rgb);
-        let finished = Panel::new("the finished picture", Body::Picture(finished)).heading(heading).remark(badge.label());
+        let finished =
+            Panel::new("the finished picture", Body::Picture(finished)).heading(heading).remark(badge.label()).share(PICTURE_SHARE);
         let mut beside = vec![Panel::new("numbers", Body::Lines(self.lines(cx, ink)))];
         if let Some(frame) = self.frame(cx.clock.position()) {
             let heading = line(ink.x("t", Symbol::Plain).into_iter().chain([ink.aside("what both predictions look at")]));
-            let body = ink.channels("x_t", &frame.x, cx.latent_channels().min(8), range, scale);
+            let body = ink.channels("x_t", &frame.x, Grid::compact(cx.latent_channels()), range, scale);
             beside.push(Panel::new("what both predictions look at", body).heading(heading));
         }
         let mut rows = vec![Row::of([finished, Panel::new("beside", Body::Stack(beside))])];
@@ -103,7 +107,10 @@ impl Guidance {
         let film = frames.iter().filter_map(|frame| {
             let seen = Picture::new("x̂0", frame.x0_picture.clone()?, Paint::Rgb);
             let heading = line(ink.x0_hat().into_iter().chain([ink.aside("what the model sees")]));
-            let left = Panel::new("what the model sees", Body::Picture(seen)).heading(heading).remark(Badge::Prediction.label());
+            let left = Panel::new("what the model sees", Body::Picture(seen))
+                .heading(heading)
+                .remark(Badge::Prediction.label())
+                .share(PICTURE_SHARE);
             let gap = frame.eps_cond.lincomb(1.0, &frame.eps_uncond, -1.0);
             let body = ink.channels("their difference", &gap, columns, range, scale);
             let gap = Panel::new("their difference", body).heading(difference(ink)).remark(format!("norm {:.1}", gap.norm()));

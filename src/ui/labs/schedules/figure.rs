@@ -57,7 +57,8 @@ impl Schedules {
         let params: Vec<String> = params.collect();
         if let Some(last) = caption.last_mut() {
             let with = if params.is_empty() { String::new() } else { format!(" ({})", params.join(", ")) };
-            *last = format!("seed {}, t = {timestep}, in focus {}{with}", cx.work.seed, info.label.to_lowercase());
+            let model = cx.session.card.as_ref().map_or_else(String::new, |card| format!("{}, ", card.name));
+            *last = format!("{model}seed {}, t = {timestep}, in focus {}{with}", cx.work.seed, info.label.to_lowercase());
         }
         caption
     }
