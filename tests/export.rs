@@ -117,12 +117,15 @@ fn a_run_is_saved_as_animation_at_its_pace_and_as_numbered_files() {
     settle(&mut harness);
     open_sheet(&mut harness);
     click(&mut harness, Role::RadioButton, "The run as animation, 21 frames");
+    click(&mut harness, Role::RadioButton, "Transparent");
     click(&mut harness, Role::RadioButton, "GIF");
+    assert!(harness.query_by_label("Transparent").is_none(), "a GIF has no soft edges");
     click(&mut harness, Role::RadioButton, "10");
     click(&mut harness, Role::RadioButton, "1×");
     click(&mut harness, Role::Button, "Save…");
     let export = wait_for_export(&mut harness, &control, 1);
     assert_eq!((export.format.id, export.frames().len(), export.frames_per_second), ("gif", 21, 10.0));
+    assert_eq!(export.figures[0].inks.ground, Some([255; 3]));
     open_sheet(&mut harness);
     click(&mut harness, Role::RadioButton, "The run as animation, 21 frames");
     click(&mut harness, Role::RadioButton, "PNG files");

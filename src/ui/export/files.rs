@@ -1,6 +1,6 @@
 //! From the sheet to a command to the worker.
 
-use super::{Ask, Part, Pressed, Sheet};
+use super::{Ask, Ground, Part, Pressed, Sheet};
 use crate::figure::{Carried, ClockMark, Export, Figure, ModelMark, Paint, Picture, State, VERSION, digest_of_bytes};
 use crate::ui::app::App;
 use crate::ui::clock::Direction;
@@ -76,7 +76,11 @@ impl App {
     /// What is to be written, all but where to; none while the lab has nothing to show.
     pub fn export_of(&mut self, ask: &Ask) -> Option<Export> {
         let settled = self.is_settled();
-        let ink = ask.settings.ink(self.settings.theme);
+        let mut settings = ask.settings.clone();
+        if settings.ground == Ground::Transparent && !ask.format().alpha {
+            settings.ground = Ground::White;
+        }
+        let ink = settings.ink(self.settings.theme);
         let (whole, film) = self.with_lab(|lab, cx| {
             let film = if ask.part == Part::Film { lab.film(cx, &ink) } else { Vec::new() };
             (lab.figure(cx, &ink), film)

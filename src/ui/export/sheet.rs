@@ -168,16 +168,16 @@ impl Sheet {
             if format.holds != Holds::Curves {
                 ui.add_space(theme.px(APART));
                 title(ui, theme, "Background");
-                segmented(
-                    ui,
-                    theme,
-                    &mut settings.ground,
-                    &[
-                        (Ground::White, "White", "For paper and light slides."),
-                        (Ground::Transparent, "Transparent", "What the figure is laid on shows through. Dark text, for light slides."),
-                        (Ground::Screen, "As on screen", "The colours of the window, for slides that look like it."),
-                    ],
-                );
+                let mut grounds = vec![
+                    (Ground::White, "White", "For paper and light slides."),
+                    (Ground::Transparent, "Transparent", "What the figure is laid on shows through. Dark text, for light slides."),
+                    (Ground::Screen, "As on screen", "The colours of the window, for slides that look like it."),
+                ];
+                grounds.retain(|(ground, ..)| format.alpha || *ground != Ground::Transparent);
+                let mut ground = if format.alpha || settings.ground != Ground::Transparent { settings.ground } else { Ground::White };
+                if segmented(ui, theme, &mut ground, &grounds) {
+                    settings.ground = ground;
+                }
                 ui.add_space(theme.px(APART));
                 title(ui, theme, "Caption");
                 segmented(
