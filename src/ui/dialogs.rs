@@ -132,11 +132,16 @@ impl Dialogs {
                 Some(rect) => Arc::new(image.region(&rect, Some(ctx.pixels_per_point()))),
                 None => image,
             };
-            let dialog =
-                rfd::AsyncFileDialog::new().set_title("Save a picture of the window").set_file_name(name).add_filter("PNG", &["png"]);
-            let dialog = dialog.save_file();
-            let unasked = Answer::Save(home().join(name), Arc::clone(&image));
-            self.run(ctx, Some(unasked), async move { dialog.await.map(|file| Answer::Save(file.path().to_owned(), image)) })?;
+            if let Some(folder) = &self.folder {
+                let answer = Answer::Save(folder.join(name), image);
+                self.run(ctx, None, std::future::ready(Some(answer)))?;
+            } else {
+                let dialog =
+                    rfd::AsyncFileDialog::new().set_title("Save a picture of the window").set_file_name(name).add_filter("PNG", &["png"]);
+                let dialog = dialog.save_file();
+                let unasked = Answer::Save(home().join(name), Arc::clone(&image));
+                self.run(ctx, Some(unasked), async move { dialog.await.map(|file| Answer::Save(file.path().to_owned(), image)) })?;
+            }
         }
         let Some(receiver) = &self.open else { return Ok(None) };
         match receiver.try_recv() {
