@@ -84,6 +84,7 @@ pub struct App {
     /// Whether the lab and its clock have the whole screen.
     pub(super) presenting: bool,
     pub(super) export: Option<Sheet>,
+    pub(super) export_wanted: bool,
     pub(super) check: Option<Check>,
     pub(super) lab_rect: Option<Rect>,
     typed_secs: f64,
@@ -149,6 +150,7 @@ impl App {
             help: false,
             presenting: false,
             export: None,
+            export_wanted: false,
             check: None,
             lab_rect: None,
             typed_secs: f64::NEG_INFINITY,

@@ -16,7 +16,7 @@ impl App {
                 self.settings.work = Work::default();
                 self.session.want_scene(self.settings.work.scene_seed);
             }
-            Action::Save => self.ask_what_to_save(),
+            Action::Save => self.export_wanted = true,
             Action::ResetLab => {
                 (self.lab().reset)(&mut self.settings.work);
             }

@@ -11,9 +11,9 @@ use crate::worker::protocol::Slot;
 use egui::{Align2, Context, Id, vec2};
 
 impl App {
-    /// Opens the sheet over a clock at rest.
-    pub(in crate::ui) fn ask_what_to_save(&mut self) {
-        if self.export.is_some() || self.dialogs.is_open() {
+    /// Opens the sheet over a clock at rest, where it was asked for. The lab is in its place then, which it is not while it is drawn.
+    fn open_sheet(&mut self) {
+        if !std::mem::take(&mut self.export_wanted) || self.export.is_some() || self.dialogs.is_open() {
             return;
         }
         self.clock.playing = false;
@@ -24,6 +24,7 @@ impl App {
 
     /// Shows the sheet while it is open, and how far the writing of a file is.
     pub(in crate::ui) fn show_export(&mut self, ctx: &Context) {
+        self.open_sheet();
         let theme = *self.theme();
         if let Some(sheet) = &mut self.export {
             match sheet.show(ctx, &theme, &mut self.settings.export) {
