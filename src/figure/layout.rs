@@ -2,8 +2,9 @@
 
 use super::FigureError;
 use super::chart::Chart;
+use super::measure::em_width;
 use super::picture::Picture;
-use super::sheet::{Body, Figure, Inks, Line, Panel, Rgb, Rich, Row, Run, Scale};
+use super::sheet::{Body, Figure, Inks, Line, Panel, Rgb, Rich, Row, Run, Scale, width_of};
 
 /// Where a text is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,8 +146,8 @@ fn heading(panel: &Panel, inks: &Inks, [x, y, width]: [f32; 3], marks: &mut Vec<
     if !panel.heading.is_empty() {
         marks.push(Mark::Text { at: [x, y + 15.0], anchor: Anchor::Start, size: HEAD_SIZE, runs: panel.heading.clone() });
     }
-    let free = width - estimate(&super::sheet::text_of(&panel.heading), HEAD_SIZE);
-    if !panel.remark.is_empty() && estimate(&panel.remark, REMARK_SIZE) < free - 8.0 {
+    let free = width - width_of(&panel.heading, HEAD_SIZE);
+    if !panel.remark.is_empty() && plain_width(&panel.remark, REMARK_SIZE) < free - 8.0 {
         let runs = vec![Run::plain(&panel.remark, inks.dim)];
         marks.push(Mark::Text { at: [x + width, y + 15.0], anchor: Anchor::End, size: REMARK_SIZE, runs });
     }
@@ -192,8 +193,11 @@ fn image(picture: &Picture, inks: &Inks, [x, y, width]: [f32; 3], marks: &mut Ve
 fn lines(lines: &[Line], [x, y, width]: [f32; 3], marks: &mut Vec<Mark>) -> f32 {
     let mut bottom = 0.0;
     for Line { left, right, size } in lines {
-        bottom += size * 1.62;
-        let at = y + bottom - size * 0.5;
+        let formulas = || left.iter().chain(right).filter_map(|run| run.formula.as_deref());
+        let ascent = formulas().map(|formula| formula.ascent * size + 5.0).fold(size * 1.12, f32::max);
+        let descent = formulas().map(|formula| formula.descent * size + 3.0).fold(size * 0.5, f32::max);
+        let at = y + bottom + ascent;
+        bottom += ascent + descent;
         marks.push(Mark::Text { at: [x, at], anchor: Anchor::Start, size: *size, runs: left.clone() });
         if !right.is_empty() {
             marks.push(Mark::Text { at: [x + width, at], anchor: Anchor::End, size: *size, runs: right.clone() });
@@ -283,11 +287,11 @@ fn legend(chart: &Chart, inks: &Inks, width: f32) -> Vec<Rich> {
     const APART: &str = "\u{a0}\u{a0}\u{a0}\u{a0}";
     let mut lines: Vec<(Rich, f32)> = Vec::new();
     for series in &chart.series {
-        let wide = estimate(&format!("—\u{a0}{}", series.name), LEGEND_SIZE);
+        let wide = plain_width(&format!("—\u{a0}{}", series.name), LEGEND_SIZE);
         let entry = [Run::plain("—\u{a0}", series.color).weight(600), Run::plain(&series.name, inks.text)];
         match lines.last_mut() {
-            Some((line, taken)) if *taken + wide + estimate(APART, LEGEND_SIZE) <= width => {
-                *taken += wide + estimate(APART, LEGEND_SIZE);
+            Some((line, taken)) if *taken + wide + plain_width(APART, LEGEND_SIZE) <= width => {
+                *taken += wide + plain_width(APART, LEGEND_SIZE);
                 line.push(Run::plain(APART, inks.dim));
                 line.extend(entry);
             }
@@ -321,17 +325,9 @@ fn simplify(points: &[[f32; 2]]) -> Vec<[f32; 2]> {
     points.iter().zip(kept).filter(|(_, kept)| *kept).map(|(point, _)| *point).collect()
 }
 
-/// About how wide a text is. The exact width depends on the typeface of whoever shows the file.
-fn estimate(text: &str, size: f32) -> f32 {
-    let em = |c: char| match c {
-        '\u{300}'..='\u{36f}' => 0.0,
-        'i' | 'l' | 'j' | 'I' | '.' | ',' | '\'' | ':' | ';' | '|' | '!' | ' ' | '\u{a0}' | 't' | 'f' | 'r' => 0.29,
-        'm' | 'w' | 'M' | 'W' | '—' | '…' => 0.84,
-        'A'..='Z' | '0'..='9' => 0.64,
-        c if c.is_ascii() => 0.54,
-        _ => 0.8,
-    };
-    text.chars().map(em).sum::<f32>() * size
+/// How wide plain text is.
+fn plain_width(text: &str, size: f32) -> f32 {
+    em_width(text, 400, false) * size
 }
 
 /// Breaks a text between words, and a word that is too long by itself anywhere.
@@ -343,12 +339,12 @@ fn wrap(text: &str, width: f32, size: f32) -> Vec<String> {
             let line = lines.last_mut().map_or_else(String::new, std::mem::take);
             let joined = if line.is_empty() { word.clone() } else { format!("{line} {word}") };
             let at = lines.len() - 1;
-            if estimate(&joined, size) <= width {
+            if plain_width(&joined, size) <= width {
                 lines[at] = joined;
                 break;
             }
             if line.is_empty() {
-                let fits = word.char_indices().skip(1).map(|(i, _)| i).take_while(|i| estimate(&word[..*i], size) <= width).last();
+                let fits = word.char_indices().skip(1).map(|(i, _)| i).take_while(|i| plain_width(&word[..*i], size) <= width).last();
                 let rest = word.split_off(fits.unwrap_or_else(|| word.chars().next().map_or(word.len(), char::len_utf8)));
                 lines[at] = word;
                 if rest.is_empty() {
@@ -388,14 +384,14 @@ mod tests {
         let inks = Inks { text: [0; 3], dim: [0; 3], line: [0; 3], ground: None };
         let lines = legend(&chart, &inks, 300.0);
         assert_eq!((lines.len(), legend(&chart, &inks, 10.0).len()), (4, 8));
-        assert!(lines.iter().all(|line| estimate(&super::super::sheet::text_of(line), LEGEND_SIZE) <= 300.0));
+        assert!(lines.iter().all(|line| width_of(line, LEGEND_SIZE) <= 303.0));
     }
 
     #[test]
     fn long_texts_break_between_words_and_long_words_anywhere() {
         let text = "a red house left of a yellow balloon over the sea at night";
         let lines = wrap(text, 120.0, 14.0);
-        assert!(lines.len() > 2 && lines.iter().all(|line| estimate(line, 14.0) <= 120.0), "{lines:?}");
+        assert!(lines.len() > 2 && lines.iter().all(|line| plain_width(line, 14.0) <= 120.0), "{lines:?}");
         assert_eq!(lines.join(" "), text);
         let word = "ä".repeat(200);
         assert_eq!(wrap(&word, 50.0, 14.0).concat(), word);

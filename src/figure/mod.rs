@@ -13,6 +13,7 @@ mod export;
 mod file;
 mod gif;
 mod layout;
+mod measure;
 mod picture;
 mod png;
 mod raster;
@@ -30,7 +31,7 @@ pub use file::write_atomic;
 pub use picture::{Paint, Picture, Rgb8};
 pub use png::{MAX_PIXELS, encode_rgb, encode_rgba, encode_tensor, to_rgb8, write_png, write_rgba};
 pub use raster::{Pixels, parse as parse_svg, render as render_svg};
-pub use sheet::{Body, Figure, Inks, Line, Panel, Rgb, Rich, Row, Run, Scale, Script, text_of};
+pub use sheet::{Body, Figure, Formula, Inks, Line, Panel, Rgb, Rich, Row, Run, Scale, Script, text_of};
 pub use state::{Carried, ClockMark, KEYWORD, ModelMark, State, StateError, VERSION};
 pub use svg::svg;
 

@@ -18,12 +18,7 @@ pub struct Pixels {
 
 static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     let mut fonts = fontdb::Database::new();
-    for bytes in [
-        include_bytes!("../../assets/fonts/InterTabular-Regular.otf").as_slice(),
-        include_bytes!("../../assets/fonts/InterTabular-Medium.otf"),
-        include_bytes!("../../assets/fonts/InterTabular-SemiBold.otf"),
-        include_bytes!("../../assets/fonts/InterTabular-Italic.otf"),
-    ] {
+    for bytes in super::measure::FACES {
         fonts.load_font_data(bytes.to_vec());
     }
     fonts.set_sans_serif_family("Inter Tabular");

@@ -4,6 +4,7 @@
 //! the colours over.
 
 use super::chart::Chart;
+use super::measure::em_width;
 use super::picture::Picture;
 use std::sync::Arc;
 
@@ -22,7 +23,20 @@ pub enum Script {
     Super,
 }
 
-/// A piece of text in one style.
+/// Mathematics as outlines.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Formula {
+    /// How wide it is, in ems of the text around it.
+    pub width: f32,
+    /// How high it reaches above the baseline.
+    pub ascent: f32,
+    /// How deep it reaches below it.
+    pub descent: f32,
+    /// Colours, and the data of SVG paths in ems, to the right and down from its left end on the baseline.
+    pub outlines: Vec<(Rgb, String)>,
+}
+
+/// A piece of text in one style, or of mathematics.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     /// What it says.
@@ -35,12 +49,14 @@ pub struct Run {
     pub italic: bool,
     /// Where it stands.
     pub script: Script,
+    /// Mathematics in place of text.
+    pub formula: Option<Arc<Formula>>,
 }
 
 impl Run {
     /// Upright text of regular weight.
     pub fn plain(text: impl Into<String>, color: Rgb) -> Self {
-        Self { text: text.into(), color, weight: 400, italic: false, script: Script::Line }
+        Self { text: text.into(), color, weight: 400, italic: false, script: Script::Line, formula: None }
     }
 
     /// A slanted symbol.
@@ -55,6 +71,17 @@ impl Run {
         Self { italic, script: Script::Sub, ..Self::plain(text, color) }
     }
 
+    /// Width in design units at a size, in the program's own type.
+    pub fn width(&self, size: f32) -> f32 {
+        match &self.formula {
+            Some(formula) => formula.width * size,
+            None => em_width(&self.text, self.weight, self.italic) * if self.script == Script::Line { size } else { Self::SMALL * size },
+        }
+    }
+
+    /// Size of an index against that of its line.
+    pub const SMALL: f32 = 0.7;
+
     /// The same in another weight.
     #[must_use]
     pub fn weight(self, weight: u16) -> Self {
@@ -64,6 +91,11 @@ impl Run {
 
 /// A line of text in several styles.
 pub type Rich = Vec<Run>;
+
+/// Width of a line in design units.
+pub fn width_of(line: &[Run], size: f32) -> f32 {
+    line.iter().map(|run| run.width(size)).sum()
+}
 
 /// What a line of text says, without its styles.
 pub fn text_of(line: &[Run]) -> String {

@@ -2,7 +2,7 @@
 
 use super::layout::{Anchor, Drawing, Mark, place};
 use super::picture::Picture;
-use super::sheet::{Figure, Rgb, Run, Script};
+use super::sheet::{Figure, Rgb, Run, Script, width_of};
 use super::{FigureError, encode_rgb};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -88,7 +88,33 @@ fn image(out: &mut String, rect: [f32; 4], picture: &Picture) -> Result<(), Figu
     Ok(())
 }
 
+/// Text and mathematics by turns. Where there is mathematics, each part is placed by the widths of our own type.
 fn text(out: &mut String, [x, y]: [f32; 2], anchor: Anchor, size: f32, runs: &[Run]) {
+    if runs.iter().all(|run| run.formula.is_none()) {
+        return words(out, [x, y], anchor, size, runs);
+    }
+    let share = match anchor {
+        Anchor::Start => 0.0,
+        Anchor::Middle => 0.5,
+        Anchor::End => 1.0,
+    };
+    let mut x = x - share * width_of(runs, size);
+    for part in runs.chunk_by(|a, b| a.formula.is_none() && b.formula.is_none()) {
+        match &part[0].formula {
+            None => words(out, [x, y], Anchor::Start, size, part),
+            Some(formula) => {
+                let _ = write!(out, "<g transform=\"translate({} {}) scale({})\">", number(x), number(y), number(size));
+                for (color, path) in &formula.outlines {
+                    let _ = write!(out, "<path fill=\"{}\" d=\"{path}\"/>", hex(*color));
+                }
+                out.push_str("</g>\n");
+            }
+        }
+        x += width_of(part, size);
+    }
+}
+
+fn words(out: &mut String, [x, y]: [f32; 2], anchor: Anchor, size: f32, runs: &[Run]) {
     let anchor = match anchor {
         Anchor::Start => "",
         Anchor::Middle => " text-anchor=\"middle\"",
@@ -109,7 +135,7 @@ fn text(out: &mut String, [x, y]: [f32; 2], anchor: Anchor, size: f32, runs: &[R
             raised = wanted;
         }
         if small {
-            let _ = write!(style, " font-size=\"{}\"", number(0.7 * size));
+            let _ = write!(style, " font-size=\"{}\"", number(Run::SMALL * size));
         }
         if run.weight != 400 {
             let _ = write!(style, " font-weight=\"{}\"", run.weight);

@@ -1,10 +1,12 @@
 //! What labs describe their figures with: symbols, captions and heat maps in the colours of a theme.
 
+use super::formula;
 use crate::diffusion::{SAMPLERS, ScheduleInfo};
 use crate::figure::{Body, Inks, Paint, Picture, Rgb, Rich, Run, Scale as Bar};
 use crate::host::HostTensor;
 use crate::ui::labs::LabContext;
 use crate::ui::theme::{Palette, Symbol, ThemeChoice};
+use crate::ui::widgets::math::Math;
 use crate::ui::widgets::textures::Scale;
 use egui::Color32;
 use std::sync::Arc;
@@ -46,14 +48,14 @@ impl Ink {
         Self { inks, palette, captioned, shades: (0..SHADES).map(shade).collect() }
     }
 
-    /// A slanted symbol in its colour.
-    pub fn sym(&self, text: &str, symbol: Symbol) -> Run {
-        Run::symbol(text, rgb(self.palette.symbol(symbol)))
+    /// Mathematics, typeset in its colours.
+    pub fn math(&self, math: &Math) -> Vec<Run> {
+        formula::runs(math, self.palette)
     }
 
-    /// An index at the foot of a symbol.
-    pub fn index(&self, text: &str, symbol: Symbol) -> Run {
-        Run::index(text, rgb(self.palette.symbol(symbol)))
+    /// A line that begins with mathematics and goes on with words.
+    pub fn titled(&self, math: &Math, text: &str) -> Rich {
+        self.math(math).into_iter().chain([self.aside(text)]).collect()
     }
 
     /// Upright text in the colour of a symbol.
@@ -69,16 +71,6 @@ impl Ink {
     /// Text that stands back, a little apart from what is before it.
     pub fn aside(&self, text: &str) -> Run {
         Run::plain(format!("\u{2002}{text}"), self.inks.dim)
-    }
-
-    /// `x` with an index.
-    pub fn x(&self, index: &str, symbol: Symbol) -> [Run; 2] {
-        [self.sym("x", symbol), self.index(index, symbol)]
-    }
-
-    /// The predicted clean picture, x with a hat and index 0.
-    pub fn x0_hat(&self) -> [Run; 2] {
-        [self.sym("x\u{302}", Symbol::Signal), self.index("0", Symbol::Signal)]
     }
 
     /// How a tensor becomes colours on the diverging scale.

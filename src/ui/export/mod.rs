@@ -3,6 +3,7 @@
 //! A lab describes itself as a [`Figure`](crate::figure::Figure); nothing is drawn or written on the ui thread.
 
 mod files;
+mod formula;
 pub mod ink;
 mod restore;
 mod sheet;

@@ -5,10 +5,11 @@ use crate::diffusion::Level;
 use crate::figure::{Body, Figure, Line, Paint, Panel, Picture, Row, Run};
 use crate::host::HostTensor;
 use crate::ui::clock::Direction;
-use crate::ui::export::ink::{Ink, RunFacts, line};
+use crate::ui::export::ink::{Ink, RunFacts};
 use crate::ui::labs::LabContext;
 use crate::ui::theme::Symbol;
 use crate::ui::widgets::channels::Grid;
+use crate::ui::widgets::math::{Math, num, op, row, sym, word};
 use crate::ui::widgets::textures::Scale;
 use crate::ui::widgets::tile::Badge;
 use crate::worker::protocol::Frame;
@@ -17,20 +18,34 @@ const LATENT_RANGE: f32 = 4.0;
 /// Small pictures below the two large ones.
 const THUMBS: usize = 7;
 
+fn x_t() -> Math {
+    sym("x", Symbol::Plain).with_index("t")
+}
+
+fn x_0() -> Math {
+    sym("x", Symbol::Signal).with_index("0")
+}
+
+fn x0_hat() -> Math {
+    sym("x", Symbol::Signal).hat().with_index("0")
+}
+
+fn signal_root() -> Math {
+    sym("α", Symbol::Signal).bar().with_index("t").sqrt()
+}
+
+fn noise_root() -> Math {
+    row([word("1", Symbol::Noise), word(" − ", Symbol::Noise), sym("α", Symbol::Noise).bar().with_index("t")]).sqrt()
+}
+
 /// A panel with a picture: its symbol, a word about it, its badge.
-fn tile(ink: &Ink, label: &str, symbol: [Run; 2], picture: Picture, badge: Badge) -> Panel {
-    let heading = line(symbol.into_iter().chain([ink.aside(label)]));
-    Panel::new(label, Body::Picture(picture)).heading(heading).remark(badge.label())
+fn tile(ink: &Ink, label: &str, symbol: &Math, picture: Picture, badge: Badge) -> Panel {
+    Panel::new(label, Body::Picture(picture)).heading(ink.titled(symbol, label)).remark(badge.label())
 }
 
 fn facts<'a>(cx: &'a LabContext<'_>) -> RunFacts<'a> {
     let own = &cx.work.forward_reverse;
     RunFacts { sampler: &own.sampler, steps: own.steps, guidance_scale: ForwardReverse::scale(cx) }
-}
-
-/// `0.812` in the colour of its symbol.
-fn number(ink: &Ink, value: f64, symbol: Symbol) -> Run {
-    ink.number(format!("{value:.3}"), symbol)
 }
 
 impl ForwardReverse {
@@ -68,7 +83,7 @@ impl ForwardReverse {
             let picture = Picture::new("x̂0", look.x0_picture.clone()?, Paint::Rgb);
             let exact = (look.timestep - timestep as f64).abs() < 0.6;
             let label = if exact { "what the model sees".to_owned() } else { format!("seen at t = {:.0}", look.timestep) };
-            Some(Panel { label: "what the model sees".into(), ..tile(ink, &label, ink.x0_hat(), picture, Badge::Prediction) })
+            Some(Panel { label: "what the model sees".into(), ..tile(ink, &label, &x0_hat(), picture, Badge::Prediction) })
         });
         if cx.work.forward_reverse.space == Space::Pixels {
             let (parts, beta) = if chain {
@@ -80,19 +95,19 @@ impl ForwardReverse {
                 (self.closed.at(&x0, &eps, level).clone(), None)
             };
             let noisy = Picture::new("x_t", parts.x.clone(), Paint::Signed);
-            large.push(tile(ink, "the noisy picture", ink.x("t", Symbol::Plain), noisy, Badge::ExactPixels));
+            large.push(tile(ink, "the noisy picture", &x_t(), noisy, Badge::ExactPixels));
             large.extend(predicted);
             rows.push(Row::of(large));
             let (keep, add) = beta.map_or((level.alpha, level.sigma), |beta| ((1.0 - beta).sqrt(), beta.sqrt()));
-            let before = if chain { ink.x("t−1", Symbol::Signal) } else { ink.x("0", Symbol::Signal) };
+            let before = if chain { sym("x", Symbol::Signal).with_index("t−1") } else { x_0() };
             let small = |name: &str, tensor: &HostTensor, foot: Vec<Run>| {
                 Panel::new(name, Body::Picture(Picture::new(name, tensor.clone(), Paint::Signed))).foot(foot)
             };
-            let times = |value, symbol, of: Vec<Run>| line([number(ink, value, symbol), ink.word(" · ", symbol)].into_iter().chain(of));
+            let times = |value, symbol, of: Math| ink.math(&row([num(value, 1, 3, symbol), word("·", symbol), of]));
             let mut sum = vec![
-                small("the signal part", &parts.signal, times(keep, Symbol::Signal, before.into())),
-                small("the noise part", &parts.noise, times(add, Symbol::Noise, vec![ink.sym("ε", Symbol::Noise)])),
-                small("their sum", &parts.x, ink.x("t", Symbol::Plain).into()),
+                small("the signal part", &parts.signal, times(keep, Symbol::Signal, before)),
+                small("the noise part", &parts.noise, times(add, Symbol::Noise, sym("ε", Symbol::Noise))),
+                small("their sum", &parts.x, ink.math(&x_t())),
             ];
             for (name, tensor, foot) in [
                 ("the original", &picture.pixels, "original".to_owned()),
@@ -108,7 +123,7 @@ impl ForwardReverse {
             let from_run = look.as_ref().filter(|_| !chain).and_then(|look| look.x_picture.clone());
             if let Some(shown) = exact.or(from_run) {
                 let picture = Picture::new("x_t", shown, Paint::Rgb);
-                large.push(tile(ink, "noisy latents, decoded", ink.x("t", Symbol::Plain), picture, Badge::Decoded));
+                large.push(tile(ink, "noisy latents, decoded", &x_t(), picture, Badge::Decoded));
             }
             large.extend(predicted);
             rows.push(Row::of(large));
@@ -128,15 +143,15 @@ impl ForwardReverse {
                 Space::Pixels => {
                     let level = Level { alpha: frame.alpha, sigma: frame.sigma };
                     let noisy = Picture::new("x_t", self.noisy(cx, &picture.pixels, level), Paint::Signed);
-                    tile(ink, "the noisy picture", ink.x("t", Symbol::Plain), noisy, Badge::ExactPixels)
+                    tile(ink, "the noisy picture", &x_t(), noisy, Badge::ExactPixels)
                 }
                 Space::Latents => {
                     let decoded = Picture::new("x_t", frame.x_picture.clone()?, Paint::Rgb);
-                    tile(ink, "noisy latents, decoded", ink.x("t", Symbol::Plain), decoded, Badge::Decoded)
+                    tile(ink, "noisy latents, decoded", &x_t(), decoded, Badge::Decoded)
                 }
             };
             let predicted = Picture::new("x̂0", frame.x0_picture.clone()?, Paint::Rgb);
-            let right = tile(ink, "what the model sees", ink.x0_hat(), predicted, Badge::Prediction);
+            let right = tile(ink, "what the model sees", &x0_hat(), predicted, Badge::Prediction);
             let level = Level { alpha: frame.alpha, sigma: frame.sigma };
             let rows = vec![Row::of([left, right]), now_line(ink, frame.timestep, level, "")];
             Some(Figure::new("Forward run", rows, ink.caption(cx, None, None), ink.inks.clone()))
@@ -148,13 +163,13 @@ impl ForwardReverse {
 /// The channels under the two large pictures, and their scale.
 fn grids(cx: &LabContext<'_>, ink: &Ink, left: Option<&HostTensor>, right: Option<&HostTensor>) -> Vec<Row> {
     let columns = Grid::low(cx.latent_channels());
-    let grid = |name: &str, tensor: &HostTensor, symbol: [Run; 2], text: &str| {
-        let heading = line(symbol.into_iter().chain([ink.aside(text)]));
-        Panel::new(format!("latents of {name}"), ink.channels(&format!("latents of {name}"), tensor, columns, LATENT_RANGE, Scale::Linear))
-            .heading(heading)
+    let grid = |name: &str, tensor: &HostTensor, symbol: &Math| {
+        let name = format!("latents of {name}");
+        let body = ink.channels(&name, tensor, columns, LATENT_RANGE, Scale::Linear);
+        Panel::new(name, body).heading(ink.titled(symbol, "latents"))
     };
     let (Some(left), Some(right)) = (left, right) else { return Vec::new() };
-    let panels = [grid("x_t", left, ink.x("t", Symbol::Plain), "latents"), grid("x̂0", right, ink.x0_hat(), "latents")];
+    let panels = [grid("x_t", left, &x_t()), grid("x̂0", right, &x0_hat())];
     vec![Row::of(panels), Row::of([Panel::new("scale", ink.scale(LATENT_RANGE, Scale::Linear))])]
 }
 
@@ -164,44 +179,28 @@ fn equation(runs: Vec<Run>, right: Vec<Run>) -> Row {
 
 fn forward_equation(cx: &LabContext<'_>, ink: &Ink, level: Level, chain: bool, timestep: usize) -> Row {
     use Symbol::{Noise, Plain, Quiet, Signal};
-    let equals = || ink.word(" = ", Plain);
-    let plus = || ink.word(" + ", Plain);
-    let gap = || ink.word("\u{202f}", Plain);
-    let mut runs: Vec<Run> = ink.x("t", Plain).into();
-    let right = vec![ink.word("ᾱ = ", Quiet), ink.number(format!("{:.4}", level.alpha_bar()), Signal)];
-    if chain {
+    let math = if chain {
         let beta = cx.session.levels.beta(timestep);
-        let root = |text: &str, symbol| [ink.word(format!("√{text}"), symbol), ink.sym("β", symbol), ink.index("t", symbol)];
-        runs.push(equals());
-        runs.extend(root("(1 − ", Plain));
-        runs.extend([ink.word(")", Plain), gap()]);
-        runs.extend(ink.x("t−1", Plain));
-        runs.push(plus());
-        runs.extend(root("", Noise));
-        runs.extend([
-            gap(),
-            ink.sym("ε", Noise),
-            ink.index("t", Noise),
-            equals(),
-            ink.number(format!("{:.4}", (1.0 - beta).sqrt()), Plain),
-            gap(),
-        ]);
-        runs.extend(ink.x("t−1", Plain));
-        runs.extend([plus(), ink.number(format!("{:.4}", beta.sqrt()), Noise), gap(), ink.sym("ε", Noise), ink.index("t", Noise)]);
+        let before = || sym(" x", Plain).with_index("t−1");
+        let beta_t = || sym("β", Noise).with_index("t");
+        let eps = || sym(" ε", Noise).with_index("t");
+        let keep = row([word("1 − ", Plain), beta_t()]).sqrt();
+        let live = [num((1.0 - beta).sqrt(), 1, 4, Plain), before(), op("+"), num(beta.sqrt(), 1, 4, Noise), eps()];
+        row([x_t(), op("="), keep, before(), op("+"), beta_t().sqrt(), eps(), op("="), row(live)])
     } else {
-        runs.extend([equals(), ink.word("√", Signal), ink.sym("ᾱ", Signal), ink.index("t", Signal), gap()]);
-        runs.extend(ink.x("0", Signal));
-        runs.extend([plus(), ink.word("√(1 − ", Noise), ink.sym("ᾱ", Noise), ink.index("t", Noise), ink.word(")", Noise), gap()]);
-        runs.extend([ink.sym("ε", Noise), equals(), number(ink, level.alpha, Signal), gap()]);
-        runs.extend(ink.x("0", Signal));
-        runs.extend([plus(), number(ink, level.sigma, Noise), gap(), ink.sym("ε", Noise)]);
-    }
-    equation(runs, right)
+        let clean = || sym(" x", Signal).with_index("0");
+        let eps = || sym(" ε", Noise);
+        let live = [num(level.alpha, 1, 3, Signal), clean(), op("+"), num(level.sigma, 1, 3, Noise), eps()];
+        row([x_t(), op("="), signal_root(), clean(), op("+"), noise_root(), eps(), op("="), row(live)])
+    };
+    let mut right = ink.math(&row([sym("α", Signal).bar().with_index("t"), op("=")]));
+    right.extend([ink.word("\u{2009}", Quiet), ink.number(format!("{:.4}", level.alpha_bar()), Signal)]);
+    equation(ink.math(&math), right)
 }
 
 /// Where a frame of an animation stands.
 fn now_line(ink: &Ink, timestep: f64, level: Level, step: &str) -> Row {
-    let mut left = vec![ink.sym("t", Symbol::Plain), ink.number(format!(" = {timestep:.0}"), Symbol::Plain)];
+    let mut left = ink.math(&row([sym("t", Symbol::Plain), op("="), num(timestep, 1, 0, Symbol::Plain)]));
     if !step.is_empty() {
         left.push(ink.aside(step));
     }
@@ -223,15 +222,11 @@ fn reverse_figure(cx: &LabContext<'_>, ink: &Ink) -> Option<Figure> {
         Some(end) => (end.picture.clone(), &end.latents),
         None => (frame.x_picture.clone()?, &frame.x),
     };
-    let (symbol, text) = if finished.is_some() {
-        (ink.x("0", Symbol::Signal), "the finished picture")
-    } else {
-        (ink.x("t", Symbol::Plain), "noisy latents, decoded")
-    };
-    let mut large = vec![tile(ink, text, symbol, Picture::new("x_t", shown, Paint::Rgb), Badge::Decoded)];
+    let (symbol, text) = if finished.is_some() { (x_0(), "the finished picture") } else { (x_t(), "noisy latents, decoded") };
+    let mut large = vec![tile(ink, text, &symbol, Picture::new("x_t", shown, Paint::Rgb), Badge::Decoded)];
     if let Some(predicted) = frame.x0_picture.clone() {
         let predicted = Picture::new("x̂0", predicted, Paint::Rgb);
-        large.push(tile(ink, "what the model sees", ink.x0_hat(), predicted, Badge::Prediction));
+        large.push(tile(ink, "what the model sees", &x0_hat(), predicted, Badge::Prediction));
     }
     let mut rows = vec![Row::of(large)];
     if cx.work.forward_reverse.space == Space::Latents {
@@ -253,37 +248,19 @@ fn strip(frames: &[std::sync::Arc<Frame>], ink: &Ink) -> Option<Row> {
     let panels = (0..count).map(|i| &frames[(i * (frames.len() - 1) + (count - 1) / 2) / (count - 1)]).filter_map(|frame| {
         let label = format!("step at t = {:.0}", frame.timestep);
         let picture = Picture::new(label.clone(), frame.x_picture.clone()?, Paint::Rgb);
-        let foot = vec![ink.sym("t", Symbol::Quiet), ink.word(format!(" = {:.0}", frame.timestep), Symbol::Quiet)];
+        let foot = ink.math(&row([sym("t", Symbol::Quiet), op("="), num(frame.timestep, 1, 0, Symbol::Quiet)]));
         Some(Panel::new(label, Body::Picture(picture)).foot(foot))
     });
     Some(Row::of(panels.collect::<Vec<_>>()))
 }
 
 fn reverse_equation(ink: &Ink, frame: &Frame) -> Row {
-    use Symbol::{Guided, Noise, Plain, Quiet, Signal};
-    let mut runs: Vec<Run> = ink.x0_hat().into();
-    runs.push(ink.word(" = (", Plain));
-    runs.extend(ink.x("t", Plain));
-    runs.extend([
-        ink.word(" − ", Plain),
-        ink.word("√(1 − ", Noise),
-        ink.sym("ᾱ", Noise),
-        ink.index("t", Noise),
-        ink.word(")\u{202f}", Noise),
-    ]);
-    runs.extend([
-        ink.sym("ε\u{303}", Guided),
-        ink.word(") / ", Plain),
-        ink.word("√", Signal),
-        ink.sym("ᾱ", Signal),
-        ink.index("t", Signal),
-    ]);
-    runs.push(ink.word(" = (", Plain));
-    runs.extend(ink.x("t", Plain));
-    runs.extend([ink.word(" − ", Plain), number(ink, frame.sigma, Noise), ink.word("\u{202f}", Plain), ink.sym("ε\u{303}", Guided)]);
-    runs.extend([ink.word(") / ", Plain), number(ink, frame.alpha, Signal)]);
-    let right = vec![ink.word(format!("step {} of {}", frame.index + 1, frame.count), Quiet)];
-    equation(runs, right)
+    use Symbol::{Guided, Noise, Quiet, Signal};
+    let eps = || sym(" ε", Guided).tilde();
+    let formula = row([x_t(), op("−"), noise_root(), eps()]).over(signal_root());
+    let live = row([x_t(), op("−"), num(frame.sigma, 1, 3, Noise), eps()]).over(num(frame.alpha, 1, 3, Signal));
+    let runs = ink.math(&row([x0_hat(), op("="), formula, op("="), live]));
+    equation(runs, vec![ink.word(format!("step {} of {}", frame.index + 1, frame.count), Quiet)])
 }
 
 fn reverse_film(cx: &LabContext<'_>, ink: &Ink) -> Vec<Figure> {
@@ -291,7 +268,7 @@ fn reverse_film(cx: &LabContext<'_>, ink: &Ink) -> Vec<Figure> {
     let Some(end) = run.end().filter(|_| run.is_current()) else { return Vec::new() };
     let caption = ink.caption(cx, Some(facts(cx)), None);
     let still = |left: Panel, right: HostTensor, now: Row| {
-        let predicted = tile(ink, "what the model sees", ink.x0_hat(), Picture::new("x̂0", right, Paint::Rgb), Badge::Prediction);
+        let predicted = tile(ink, "what the model sees", &x0_hat(), Picture::new("x̂0", right, Paint::Rgb), Badge::Prediction);
         Figure::new("Reverse run", vec![Row::of([left, predicted]), now], caption.clone(), ink.inks.clone())
     };
     let mut film: Vec<Figure> = run
@@ -299,7 +276,7 @@ fn reverse_film(cx: &LabContext<'_>, ink: &Ink) -> Vec<Figure> {
         .iter()
         .filter_map(|frame| {
             let noisy = Picture::new("x_t", frame.x_picture.clone()?, Paint::Rgb);
-            let left = tile(ink, "noisy latents, decoded", ink.x("t", Symbol::Plain), noisy, Badge::Decoded);
+            let left = tile(ink, "noisy latents, decoded", &x_t(), noisy, Badge::Decoded);
             let level = Level { alpha: frame.alpha, sigma: frame.sigma };
             let now = now_line(ink, frame.timestep, level, &format!("step {} of {}", frame.index + 1, frame.count));
             Some(still(left, frame.x0_picture.clone()?, now))
@@ -307,7 +284,7 @@ fn reverse_film(cx: &LabContext<'_>, ink: &Ink) -> Vec<Figure> {
         .collect();
     if let Some(predicted) = run.frames().last().and_then(|frame| frame.x0_picture.clone()) {
         let finished = Picture::new("x_0", end.picture.clone(), Paint::Rgb);
-        let left = tile(ink, "the finished picture", ink.x("0", Symbol::Signal), finished, Badge::Decoded);
+        let left = tile(ink, "the finished picture", &x_0(), finished, Badge::Decoded);
         film.push(still(left, predicted, now_line(ink, 0.0, Level::CLEAN, "finished")));
     }
     film

@@ -1,31 +1,36 @@
 //! The lab as a figure: the finished picture, the equation with its numbers, what both predictions look at and the four fields.
 
 use super::{Guidance, Settings};
-use crate::figure::{Body, Figure, Line, Paint, Panel, Picture, Row, Run};
+use crate::figure::{Body, Figure, Line, Paint, Panel, Picture, Row};
 use crate::host::HostTensor;
-use crate::ui::export::ink::{Ink, RunFacts, line};
+use crate::ui::export::ink::{Ink, RunFacts};
 use crate::ui::labs::LabContext;
 use crate::ui::theme::Symbol;
 use crate::ui::widgets::channels::Grid;
+use crate::ui::widgets::math::{Math, num, op, row, sym, word};
 use crate::ui::widgets::tile::Badge;
 
 /// Width of the picture against what stands beside it, so that both are about as high.
 const PICTURE_SHARE: f32 = 1.28;
 
-fn eps_uncond(ink: &Ink) -> [Run; 2] {
-    [ink.sym("ε", Symbol::Unconditional), ink.index("∅", Symbol::Unconditional)]
+fn eps_uncond() -> Math {
+    sym("ε", Symbol::Unconditional).with_index("∅")
 }
 
-fn eps_cond(ink: &Ink) -> [Run; 2] {
-    [ink.sym("ε", Symbol::Conditional), ink.index("c", Symbol::Conditional)]
+fn eps_cond() -> Math {
+    sym("ε", Symbol::Conditional).with_index("c")
 }
 
-fn eps_guided(ink: &Ink) -> Run {
-    ink.sym("ε\u{303}", Symbol::Guided)
+fn eps_guided() -> Math {
+    sym("ε", Symbol::Guided).tilde()
 }
 
-fn difference(ink: &Ink) -> Vec<Run> {
-    line(eps_cond(ink).into_iter().chain([ink.word(" − ", Symbol::Plain)]).chain(eps_uncond(ink)))
+fn difference() -> Math {
+    row([eps_cond(), op("−"), eps_uncond()])
+}
+
+fn x_t() -> Math {
+    sym("x", Symbol::Plain).with_index("t")
 }
 
 impl Guidance {
@@ -33,13 +38,13 @@ impl Guidance {
         let (request, picture, _) = self.picture.as_ref()?;
         let Settings { range, scale, .. } = cx.work.guidance;
         let badge = if request.steps == super::COARSE_STEPS { Badge::Coarse } else { Badge::Refined };
-        let heading = line(ink.x("0", Symbol::Signal).into_iter().chain([ink.aside("the finished picture")]));
+        let heading = ink.titled(&sym("x", Symbol::Signal).with_index("0"), "the finished picture");
         let finished = Picture::new("x_0", picture.clone(), Paint::Rgb);
         let finished =
             Panel::new("the finished picture", Body::Picture(finished)).heading(heading).remark(badge.label()).share(PICTURE_SHARE);
         let mut beside = vec![Panel::new("numbers", Body::Lines(self.lines(cx, ink)))];
         if let Some(frame) = self.frame(cx.clock.position()) {
-            let heading = line(ink.x("t", Symbol::Plain).into_iter().chain([ink.aside("what both predictions look at")]));
+            let heading = ink.titled(&x_t(), "what both predictions look at");
             let body = ink.channels("x_t", &frame.x, Grid::compact(cx.latent_channels()), range, scale);
             beside.push(Panel::new("what both predictions look at", body).heading(heading));
         }
@@ -47,21 +52,21 @@ impl Guidance {
         if let Some(fields) = &self.fields {
             let negative = !cx.session.negative.trim().is_empty();
             let columns = Grid::compact(cx.latent_channels());
-            let field = |name: &str, symbol: Vec<Run>, tensor: &HostTensor, norm: f64| {
+            let field = |name: &str, symbol: Math, tensor: &HostTensor, norm: f64| {
                 let body = ink.channels(name, tensor, columns, range, scale);
-                Panel::new(name, body).heading(symbol).remark(format!("norm {norm:.1}"))
+                Panel::new(name, body).heading(ink.math(&symbol)).remark(format!("norm {norm:.1}"))
             };
             let c = &fields.comparison;
             rows.push(Row::of([
                 field(
                     if negative { "under the negative prompt" } else { "without the prompt" },
-                    eps_uncond(ink).into(),
+                    eps_uncond(),
                     &fields.uncond,
                     c.norm_uncond,
                 ),
-                field("under the prompt", eps_cond(ink).into(), &fields.cond, c.norm_cond),
-                field("their difference", difference(ink), &fields.difference, c.norm_difference),
-                field("guided", vec![eps_guided(ink)], &fields.guided, fields.guided_norm),
+                field("under the prompt", eps_cond(), &fields.cond, c.norm_cond),
+                field("their difference", difference(), &fields.difference, c.norm_difference),
+                field("guided", eps_guided(), &fields.guided, fields.guided_norm),
             ]));
             rows.push(Row::of([Panel::new("scale", ink.scale(range, scale))]));
         }
@@ -72,26 +77,21 @@ impl Guidance {
 
     fn lines(&self, cx: &LabContext<'_>, ink: &Ink) -> Vec<Line> {
         let w = Self::scale(cx);
-        let mut formula = vec![eps_guided(ink), ink.word(" = ", Symbol::Plain)];
-        formula.extend(eps_uncond(ink));
-        formula.extend([ink.word(" + ", Symbol::Plain), ink.sym("w", Symbol::Guided), ink.word(" (", Symbol::Plain)]);
-        formula.extend(difference(ink));
-        formula.push(ink.word(")", Symbol::Plain));
+        let sum = row([eps_uncond(), op("+"), sym("w", Symbol::Guided), word(" (", Symbol::Plain), difference(), word(")", Symbol::Plain)]);
+        let formula = ink.math(&row([eps_guided(), op("="), sum]));
         let mut lines = vec![Line { left: formula, right: Vec::new(), size: 21.0 }];
-        let mut entry = |left: Vec<Run>, value: String, symbol| {
-            lines.push(Line { left, right: vec![ink.number(value, symbol)], size: 15.5 });
+        let mut entry = |left: Math, value: String, symbol| {
+            lines.push(Line { left: ink.math(&left), right: vec![ink.number(value, symbol)], size: 15.5 });
         };
-        let of = |what: &str, runs: Vec<Run>| line([ink.word(format!("{what} of "), Symbol::Quiet)].into_iter().chain(runs));
-        entry(vec![ink.word("guidance scale ", Symbol::Quiet), ink.sym("w", Symbol::Guided)], format!("{w:.1}"), Symbol::Guided);
+        let of = |what: &str, math| row([word(&format!("{what} of "), Symbol::Quiet), math]);
+        entry(row([word("guidance scale ", Symbol::Quiet), sym("w", Symbol::Guided)]), format!("{w:.1}"), Symbol::Guided);
         if let Some(fields) = &self.fields {
             let c = &fields.comparison;
-            entry(of("norm", eps_uncond(ink).into()), format!("{:.2}", c.norm_uncond), Symbol::Unconditional);
-            entry(of("norm", eps_cond(ink).into()), format!("{:.2}", c.norm_cond), Symbol::Conditional);
-            entry(of("norm", difference(ink)), format!("{:.2}", c.norm_difference), Symbol::Plain);
-            entry(of("norm", vec![eps_guided(ink)]), format!("{:.2}", fields.guided_norm), Symbol::Guided);
-            let mut angle = of("angle", eps_cond(ink).into());
-            angle.push(ink.word(" to ", Symbol::Quiet));
-            angle.extend(eps_uncond(ink));
+            entry(of("norm", eps_uncond()), format!("{:.2}", c.norm_uncond), Symbol::Unconditional);
+            entry(of("norm", eps_cond()), format!("{:.2}", c.norm_cond), Symbol::Conditional);
+            entry(of("norm", difference()), format!("{:.2}", c.norm_difference), Symbol::Plain);
+            entry(of("norm", eps_guided()), format!("{:.2}", fields.guided_norm), Symbol::Guided);
+            let angle = row([of("angle", eps_cond()), word(" to ", Symbol::Quiet), eps_uncond()]);
             entry(angle, format!("{:.1}°", c.angle_degrees), Symbol::Plain);
         }
         lines
@@ -106,19 +106,19 @@ impl Guidance {
         let caption = ink.caption(cx, Some(facts), None);
         let film = frames.iter().filter_map(|frame| {
             let seen = Picture::new("x̂0", frame.x0_picture.clone()?, Paint::Rgb);
-            let heading = line(ink.x0_hat().into_iter().chain([ink.aside("what the model sees")]));
+            let heading = ink.titled(&sym("x", Symbol::Signal).hat().with_index("0"), "what the model sees");
             let left = Panel::new("what the model sees", Body::Picture(seen))
                 .heading(heading)
                 .remark(Badge::Prediction.label())
                 .share(PICTURE_SHARE);
             let gap = frame.eps_cond.lincomb(1.0, &frame.eps_uncond, -1.0);
             let body = ink.channels("their difference", &gap, columns, range, scale);
-            let gap = Panel::new("their difference", body).heading(difference(ink)).remark(format!("norm {:.1}", gap.norm()));
-            let heading = line(ink.x("t", Symbol::Plain).into_iter().chain([ink.aside("what both predictions look at")]));
+            let gap = Panel::new("their difference", body).heading(ink.math(&difference())).remark(format!("norm {:.1}", gap.norm()));
+            let heading = ink.titled(&x_t(), "what both predictions look at");
             let x = Panel::new("what both predictions look at", ink.channels("x_t", &frame.x, columns, range, scale)).heading(heading);
             let right = Panel::new("beside", Body::Stack(vec![x, gap]));
             let now = Line {
-                left: vec![ink.sym("t", Symbol::Plain), ink.number(format!(" = {:.0}", frame.timestep), Symbol::Plain)],
+                left: ink.math(&row([sym("t", Symbol::Plain), op("="), num(frame.timestep, 1, 0, Symbol::Plain)])),
                 right: vec![ink.word(format!("step {} of {}", frame.index + 1, frame.count), Symbol::Quiet)],
                 size: 17.0,
             };

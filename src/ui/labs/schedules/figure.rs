@@ -6,7 +6,7 @@ use crate::figure::{Axis, Body, Chart, Figure, Paint, Panel, Picture, Rgb, Row, 
 use crate::ui::export::ink::{Ink, line, rgb};
 use crate::ui::labs::LabContext;
 use crate::ui::theme::{Palette, Symbol};
-use crate::ui::widgets::math::scientific;
+use crate::ui::widgets::math::{row, scientific, sym, word};
 use std::sync::Arc;
 
 /// Timesteps of an animation, evenly from the first to the last.
@@ -36,8 +36,8 @@ impl Schedules {
             let hue = rgb(ink.palette.schedules[index]);
             let name =
                 Run::plain(label, if index == focus { ink.inks.text } else { ink.inks.dim }).weight(if index == focus { 600 } else { 500 });
-            let foot = line([
-                ink.sym("ᾱ", Symbol::Quiet),
+            let mut foot = ink.math(&sym("α", Symbol::Quiet).bar());
+            foot.extend([
                 ink.number(format!(" {:.4}", level.alpha_bar()), Symbol::Plain),
                 ink.word(format!("\u{2003}SNR {}", scientific(level.snr())), Symbol::Quiet),
             ]);
@@ -82,22 +82,20 @@ impl Schedules {
         let (low, high) = quantity.bounds();
         let range = if quantity.is_log() { (10_f64.powf(low), 10_f64.powf(high)) } else { (low, high) };
         let last = cx.session.levels.count().saturating_sub(1) as f64;
-        let x = Axis { label: vec![ink.word("timestep ", Symbol::Quiet), ink.sym("t", Symbol::Quiet)], range: (0.0, last), log: false };
+        let x = Axis { label: vec![ink.word("timestep ", Symbol::Quiet), Run::symbol("t", ink.inks.dim)], range: (0.0, last), log: false };
         let y = Axis { label: Vec::new(), range, log: quantity.is_log() };
         let chart = Chart { x, y, series, playhead: Some(timestep as f64), dots, legend: false, aspect: 0.6 };
-        let heading = match quantity {
-            Quantity::AlphaBar => line([ink.sym("ᾱ", Symbol::Plain), ink.aside("share of the picture in the variance")]),
-            Quantity::Roots => line([
-                ink.word("√", Symbol::Signal),
-                ink.sym("ᾱ", Symbol::Signal),
-                ink.word("\u{2002}√(1 − ", Symbol::Noise),
-                ink.sym("ᾱ", Symbol::Noise),
-                ink.word(")", Symbol::Noise),
-                ink.aside("times picture, times noise"),
-            ]),
-            Quantity::Snr => line([ink.word("SNR", Symbol::Plain), ink.aside("signal to noise")]),
-            Quantity::Beta => line([ink.sym("β", Symbol::Plain), ink.aside("variance added at each step")]),
+        let alpha = |symbol| sym("α", symbol).bar();
+        let (symbol, text) = match quantity {
+            Quantity::AlphaBar => (alpha(Symbol::Plain), "share of the picture in the variance"),
+            Quantity::Roots => {
+                let noise = row([word("1 − ", Symbol::Noise), alpha(Symbol::Noise)]).sqrt();
+                (row([alpha(Symbol::Signal).sqrt(), word("\u{2007}", Symbol::Plain), noise]), "times picture, times noise")
+            }
+            Quantity::Snr => (word("SNR", Symbol::Plain), "signal to noise"),
+            Quantity::Beta => (sym("β", Symbol::Plain), "variance added at each step"),
         };
+        let heading = ink.titled(&symbol, text);
         Panel::new(quantity.name(), Body::Chart(chart)).heading(heading)
     }
 }
