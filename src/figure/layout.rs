@@ -2,7 +2,7 @@
 
 use super::FigureError;
 use super::chart::Chart;
-use super::measure::em_width;
+use super::measure::{plain_width, wrap};
 use super::picture::Picture;
 use super::sheet::{Body, Figure, Inks, Line, Panel, Rgb, Rich, Row, Run, Scale, width_of};
 
@@ -325,43 +325,6 @@ fn simplify(points: &[[f32; 2]]) -> Vec<[f32; 2]> {
     points.iter().zip(kept).filter(|(_, kept)| *kept).map(|(point, _)| *point).collect()
 }
 
-/// How wide plain text is.
-fn plain_width(text: &str, size: f32) -> f32 {
-    em_width(text, 400, false) * size
-}
-
-/// Breaks a text between words, and a word that is too long by itself anywhere.
-fn wrap(text: &str, width: f32, size: f32) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let mut word = word.to_owned();
-        loop {
-            let line = lines.last_mut().map_or_else(String::new, std::mem::take);
-            let joined = if line.is_empty() { word.clone() } else { format!("{line} {word}") };
-            let at = lines.len() - 1;
-            if plain_width(&joined, size) <= width {
-                lines[at] = joined;
-                break;
-            }
-            if line.is_empty() {
-                let fits = word.char_indices().skip(1).map(|(i, _)| i).take_while(|i| plain_width(&word[..*i], size) <= width).last();
-                let rest = word.split_off(fits.unwrap_or_else(|| word.chars().next().map_or(word.len(), char::len_utf8)));
-                lines[at] = word;
-                if rest.is_empty() {
-                    break;
-                }
-                lines.push(String::new());
-                word = rest;
-            } else {
-                lines[at] = line;
-                lines.push(String::new());
-            }
-        }
-    }
-    lines.retain(|line| !line.is_empty());
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,17 +348,5 @@ mod tests {
         let lines = legend(&chart, &inks, 300.0);
         assert_eq!((lines.len(), legend(&chart, &inks, 10.0).len()), (4, 8));
         assert!(lines.iter().all(|line| width_of(line, LEGEND_SIZE) <= 303.0));
-    }
-
-    #[test]
-    fn long_texts_break_between_words_and_long_words_anywhere() {
-        let text = "a red house left of a yellow balloon over the sea at night";
-        let lines = wrap(text, 120.0, 14.0);
-        assert!(lines.len() > 2 && lines.iter().all(|line| plain_width(line, 14.0) <= 120.0), "{lines:?}");
-        assert_eq!(lines.join(" "), text);
-        let word = "ä".repeat(200);
-        assert_eq!(wrap(&word, 50.0, 14.0).concat(), word);
-        assert!(wrap("  ", 50.0, 14.0).is_empty());
-        assert_eq!(wrap("abc", 0.0, 14.0), ["a", "b", "c"]);
     }
 }
