@@ -247,6 +247,8 @@ pub struct Figure {
     pub caption: Vec<String>,
     /// The colours of text and ground.
     pub inks: Inks,
+    /// Whether the settings of its lab are enough to make it again.
+    pub repeatable: bool,
 }
 
 impl Figure {
@@ -259,7 +261,7 @@ impl Figure {
 
     /// A figure of the usual width.
     pub fn new(label: impl Into<String>, rows: Vec<Row>, caption: Vec<String>, inks: Inks) -> Self {
-        Self { label: label.into(), width: Self::WIDE, margin: 24.0, rows, caption, inks }
+        Self { label: label.into(), width: Self::WIDE, margin: 24.0, rows, caption, inks, repeatable: true }
     }
 
     /// Pictures with a line under each, in so many columns: a sweep.

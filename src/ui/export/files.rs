@@ -102,7 +102,7 @@ impl App {
             scale: f32::from(ask.settings.scale),
             frames_per_second: f32::from(ask.settings.pace),
             state,
-            shown: settled.then_some(whole),
+            shown: Some(whole).filter(|whole| settled && whole.repeatable),
         })
     }
 

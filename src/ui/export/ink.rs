@@ -8,6 +8,7 @@ use crate::ui::labs::LabContext;
 use crate::ui::theme::{Palette, Symbol, ThemeChoice};
 use crate::ui::widgets::math::Math;
 use crate::ui::widgets::textures::Scale;
+use crate::worker::protocol::RunRequest;
 use egui::Color32;
 use std::sync::Arc;
 
@@ -22,16 +23,6 @@ pub struct Ink {
     pub palette: &'static Palette,
     captioned: bool,
     shades: Arc<[Rgb]>,
-}
-
-/// A run as its caption tells it.
-pub struct RunFacts<'a> {
-    /// The sampler's id.
-    pub sampler: &'a str,
-    /// How many steps it takes.
-    pub steps: usize,
-    /// Guidance scale w.
-    pub guidance_scale: f64,
 }
 
 /// The bytes of a colour.
@@ -103,33 +94,27 @@ impl Ink {
         Body::Scale(Bar { colors: Arc::clone(&self.shades), marks: marks.collect() })
     }
 
-    /// The lines below a figure: the prompt, and what one needs to make it again. None where no caption is wanted.
-    pub fn caption(&self, cx: &LabContext<'_>, run: Option<RunFacts<'_>>, timestep: Option<f64>) -> Vec<String> {
+    /// The lines below a figure: the prompt of the run that it shows, and what one needs to make it again. None where no caption is
+    /// wanted.
+    pub fn caption(&self, cx: &LabContext<'_>, run: Option<&RunRequest>, timestep: Option<f64>) -> Vec<String> {
         if !self.captioned {
             return Vec::new();
         }
-        let mut facts = Vec::new();
-        if let Some(card) = &cx.session.card {
-            facts.push(card.name.clone());
-        }
-        facts.push(format!("seed {}", cx.work.seed));
+        let card = cx.session.card.as_ref();
+        let mut facts: Vec<String> = card.map(|card| card.name.clone()).into_iter().collect();
+        facts.push(format!("seed {}", run.map_or(cx.work.seed, |run| run.seed)));
         let mut lines = Vec::new();
         if let Some(run) = run {
-            let negative = cx.session.negative.trim();
+            let negative = run.negative.trim();
             let against = if negative.is_empty() { String::new() } else { format!(", not “{negative}”") };
-            lines.push(format!("“{}”{against}", cx.session.prompt.trim()));
-            let sampler = SAMPLERS.iter().find(|s| s.id == run.sampler).map_or(run.sampler, |s| s.label);
+            lines.push(format!("“{}”{against}", run.prompt.trim()));
+            let sampler = SAMPLERS.iter().find(|s| s.id == run.sampler).map_or(run.sampler.as_str(), |s| s.label);
             facts.extend([format!("{} steps", run.steps), sampler.to_owned(), format!("w {:.1}", run.guidance_scale)]);
         } else if let Some(picture) = &cx.session.picture {
             lines.push(if picture.caption.is_empty() { picture.name.clone() } else { format!("{}, {}", picture.name, picture.caption) });
         }
-        if let Some(card) = &cx.session.card {
-            let schedule = ScheduleInfo::find(&card.schedule_id).map_or(card.schedule_id.clone(), |s| s.label.to_lowercase());
-            facts.push(schedule);
-        }
-        if let Some(timestep) = timestep {
-            facts.push(format!("t = {timestep:.0}"));
-        }
+        facts.extend(card.map(|card| ScheduleInfo::find(&card.schedule_id).map_or(card.schedule_id.clone(), |s| s.label.to_lowercase())));
+        facts.extend(timestep.map(|timestep| format!("t = {timestep:.0}")));
         lines.push(facts.join(", "));
         lines
     }

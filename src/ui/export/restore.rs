@@ -47,7 +47,7 @@ impl App {
         if state.shown.is_none() {
             self.session
                 .notices
-                .push(Tone::Done, "The lab is as the file says. It was saved before its result was there, so there is none to compare.");
+                .push(Tone::Done, "The lab is as the file says. The file holds no digest of the result, so it is not compared.");
         }
         self.check = state.shown.is_some().then_some(Check { state, work, settled_secs: None });
         Ok(())

@@ -1,18 +1,20 @@
 //! The lab as a figure: the two pictures of this moment, what the noisy one is made of, and the equation with its numbers.
 
+use super::bridge::{DARKEST, Difference};
 use super::{ForwardReverse, Process, Space};
 use crate::diffusion::Level;
 use crate::figure::{Body, Figure, Line, Paint, Panel, Picture, Row, Run};
 use crate::host::HostTensor;
 use crate::ui::clock::Direction;
-use crate::ui::export::ink::{Ink, RunFacts};
+use crate::ui::export::ink::Ink;
 use crate::ui::labs::LabContext;
+use crate::ui::session::Run as Asked;
 use crate::ui::theme::Symbol;
 use crate::ui::widgets::channels::Grid;
 use crate::ui::widgets::math::{Math, num, op, row, sym, word};
 use crate::ui::widgets::textures::Scale;
 use crate::ui::widgets::tile::Badge;
-use crate::worker::protocol::Frame;
+use crate::worker::protocol::{Frame, RunRequest};
 
 const LATENT_RANGE: f32 = 4.0;
 /// Small pictures below the two large ones.
@@ -43,24 +45,21 @@ fn tile(ink: &Ink, label: &str, symbol: &Math, picture: Picture, badge: Badge) -
     Panel::new(label, Body::Picture(picture)).heading(ink.titled(symbol, label)).remark(badge.label())
 }
 
-fn facts<'a>(cx: &'a LabContext<'_>) -> RunFacts<'a> {
-    let own = &cx.work.forward_reverse;
-    RunFacts { sampler: &own.sampler, steps: own.steps, guidance_scale: ForwardReverse::scale(cx) }
-}
-
 impl ForwardReverse {
     pub(super) fn as_figure(&mut self, cx: &LabContext<'_>, ink: &Ink) -> Option<Figure> {
         match cx.clock.direction {
+            Direction::Forward if Self::bridge_is_open(cx) => self.bridge_figure(cx, ink),
             Direction::Forward => self.forward_figure(cx, ink),
-            Direction::Reverse => reverse_figure(cx, ink),
+            Direction::Reverse => self.reverse_figure(cx, ink),
         }
     }
 
     /// Forward the picture dissolves, along the timesteps at which the model has looked; reverse it is the run, step by step.
     pub(super) fn as_film(&mut self, cx: &LabContext<'_>, ink: &Ink) -> Vec<Figure> {
         match cx.clock.direction {
+            Direction::Forward if Self::bridge_is_open(cx) => reverse_film(&cx.session.bridge, cx, ink),
             Direction::Forward => self.forward_film(cx, ink),
-            Direction::Reverse => reverse_film(cx, ink),
+            Direction::Reverse => reverse_film(self.shown_run(cx.session), cx, ink),
         }
     }
 
@@ -131,6 +130,68 @@ impl ForwardReverse {
         }
         rows.push(forward_equation(cx, ink, level, chain, timestep));
         Some(Figure::new("Forward", rows, ink.caption(cx, None, Some(timestep as f64)), ink.inks.clone()))
+    }
+
+    fn reverse_figure(&self, cx: &LabContext<'_>, ink: &Ink) -> Option<Figure> {
+        let run = self.shown_run(cx.session);
+        let frame = run.at(cx.clock.position())?.clone();
+        let finished = run.end().filter(|_| cx.clock.position() < 0.5);
+        let (shown, latents) = match finished {
+            Some(end) => (end.picture.clone(), &end.latents),
+            None => (frame.x_picture.clone()?, &frame.x),
+        };
+        let (symbol, text) = if finished.is_some() { (x_0(), "the finished picture") } else { (x_t(), "noisy latents, decoded") };
+        let mut large = vec![tile(ink, text, &symbol, Picture::new("x_t", shown, Paint::Rgb), Badge::Decoded)];
+        if let Some(predicted) = frame.x0_picture.clone() {
+            let predicted = Picture::new("x̂0", predicted, Paint::Rgb);
+            large.push(tile(ink, "what the model sees", &x0_hat(), predicted, Badge::Prediction));
+        }
+        let mut rows = vec![Row::of(large)];
+        if cx.work.forward_reverse.space == Space::Latents {
+            rows.extend(grids(cx, ink, Some(latents), Some(&frame.x0)));
+        } else {
+            rows.extend(strip(run.frames(), ink));
+        }
+        rows.push(reverse_equation(ink, &frame));
+        let timestep = if finished.is_some() { 0.0 } else { frame.timestep };
+        let figure = Figure::new("Reverse", rows, ink.caption(cx, run.request(), Some(timestep)), ink.inks.clone());
+        // A branch ends with the window, so no file brings it back.
+        Some(Figure { repeatable: self.tree.shown_branch().is_none(), ..figure })
+    }
+
+    /// The original, noised and restored, and how the restoration differs.
+    fn bridge_figure(&mut self, cx: &LabContext<'_>, ink: &Ink) -> Option<Figure> {
+        let picture = cx.session.picture.clone()?;
+        let timestep = cx.clock.timestep();
+        let (noisy, _) = self.noisy_decoded(cx, timestep);
+        let (Some(restored), Some(badge), Some(from)) = self.restored(cx) else { return None };
+        let difference = Difference::of(&picture.pixels, &restored)?;
+        let tilde = sym("x", Symbol::Signal).tilde().with_index("0");
+        let shown = |name: &str, tensor: &HostTensor| Picture::new(name, tensor.clone(), Paint::Rgb);
+        let above = [
+            tile(ink, "the original", &x_0(), shown("the original", &picture.pixels), Badge::Original),
+            tile(ink, "noised", &x_t(), shown("x_t", &noisy?), Badge::Decoded),
+            tile(ink, "restored", &tilde, shown("restored", &restored), badge),
+        ];
+        let map = Picture::new("restored less original", difference.map.clone(), ink.heat(0, DARKEST, Scale::Linear));
+        let map = Panel::new("restored less original", Body::Picture(map)).heading(ink.math(&row([tilde, op("−"), x_0()])));
+        let entry = |name: &str, value: String| Line {
+            left: vec![ink.word(name, Symbol::Quiet)],
+            right: vec![ink.number(value, Symbol::Plain)],
+            size: 15.5,
+        };
+        let level = cx.session.levels.level(from);
+        let lines = vec![
+            entry("restored from timestep", from.to_string()),
+            entry("signal in the variance there", format!("{:.0} %", 100.0 * level.alpha_bar())),
+            entry("restored against the original", format!("{:.1} dB", difference.psnr_db)),
+            entry("the autoencoder alone, without any noise", format!("{:.1} dB", picture.reconstruction_psnr_db)),
+            entry("pixels that differ by more than a tenth", format!("{:.0} %", 100.0 * difference.changed)),
+        ];
+        let beside = vec![Panel::new("numbers", Body::Lines(lines)), Panel::new("scale", ink.scale(DARKEST, Scale::Linear))];
+        let rows = vec![Row::of(above), Row::of([map, Panel::new("beside", Body::Stack(beside)).share(2.0)])];
+        let caption = ink.caption(cx, cx.session.bridge.request(), Some(timestep as f64));
+        Some(Figure::new("Bridge", rows, caption, ink.inks.clone()))
     }
 
     fn forward_film(&mut self, cx: &LabContext<'_>, ink: &Ink) -> Vec<Figure> {
@@ -214,31 +275,6 @@ fn now_line(ink: &Ink, timestep: f64, level: Level, step: &str) -> Row {
     Row::of([Panel::new("now", Body::Lines(vec![Line { left, right, size: 17.0 }]))])
 }
 
-fn reverse_figure(cx: &LabContext<'_>, ink: &Ink) -> Option<Figure> {
-    let run = &cx.session.reverse;
-    let frame = run.at(cx.clock.position())?.clone();
-    let finished = run.end().filter(|_| cx.clock.position() < 0.5);
-    let (shown, latents) = match finished {
-        Some(end) => (end.picture.clone(), &end.latents),
-        None => (frame.x_picture.clone()?, &frame.x),
-    };
-    let (symbol, text) = if finished.is_some() { (x_0(), "the finished picture") } else { (x_t(), "noisy latents, decoded") };
-    let mut large = vec![tile(ink, text, &symbol, Picture::new("x_t", shown, Paint::Rgb), Badge::Decoded)];
-    if let Some(predicted) = frame.x0_picture.clone() {
-        let predicted = Picture::new("x̂0", predicted, Paint::Rgb);
-        large.push(tile(ink, "what the model sees", &x0_hat(), predicted, Badge::Prediction));
-    }
-    let mut rows = vec![Row::of(large)];
-    if cx.work.forward_reverse.space == Space::Latents {
-        rows.extend(grids(cx, ink, Some(latents), Some(&frame.x0)));
-    } else {
-        rows.extend(strip(run.frames(), ink));
-    }
-    rows.push(reverse_equation(ink, &frame));
-    let caption = ink.caption(cx, Some(facts(cx)), Some(if finished.is_some() { 0.0 } else { frame.timestep }));
-    Some(Figure::new("Reverse", rows, caption, ink.inks.clone()))
-}
-
 /// Steps of the run as small pictures.
 fn strip(frames: &[std::sync::Arc<Frame>], ink: &Ink) -> Option<Row> {
     let count = frames.len().min(THUMBS);
@@ -263,10 +299,9 @@ fn reverse_equation(ink: &Ink, frame: &Frame) -> Row {
     equation(runs, vec![ink.word(format!("step {} of {}", frame.index + 1, frame.count), Quiet)])
 }
 
-fn reverse_film(cx: &LabContext<'_>, ink: &Ink) -> Vec<Figure> {
-    let run = &cx.session.reverse;
-    let Some(end) = run.end().filter(|_| run.is_current()) else { return Vec::new() };
-    let caption = ink.caption(cx, Some(facts(cx)), None);
+fn reverse_film(run: &Asked<RunRequest>, cx: &LabContext<'_>, ink: &Ink) -> Vec<Figure> {
+    let Some(end) = run.end() else { return Vec::new() };
+    let caption = ink.caption(cx, run.request(), None);
     let still = |left: Panel, right: HostTensor, now: Row| {
         let predicted = tile(ink, "what the model sees", &x0_hat(), Picture::new("x̂0", right, Paint::Rgb), Badge::Prediction);
         Figure::new("Reverse run", vec![Row::of([left, predicted]), now], caption.clone(), ink.inks.clone())

@@ -8,8 +8,8 @@
 
 mod branches;
 mod bridge;
-mod histogram;
 mod figure;
+mod histogram;
 mod main;
 mod noising;
 mod operation;
@@ -31,8 +31,8 @@ use crate::diffusion::SAMPLERS;
 use crate::figure::Figure;
 use crate::host::HostTensor;
 use crate::ui::clock::{Direction, Pace, Stops};
-use crate::ui::settings::Work;
 use crate::ui::export::ink::Ink;
+use crate::ui::settings::Work;
 use crate::worker::protocol::{ForwardRequest, RunRequest, Slot};
 use egui::Ui;
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use super::{Guidance, Settings};
 use crate::figure::{Body, Figure, Line, Paint, Panel, Picture, Row};
 use crate::host::HostTensor;
-use crate::ui::export::ink::{Ink, RunFacts};
+use crate::ui::export::ink::Ink;
 use crate::ui::labs::LabContext;
 use crate::ui::theme::Symbol;
 use crate::ui::widgets::channels::Grid;
@@ -70,9 +70,8 @@ impl Guidance {
             ]));
             rows.push(Row::of([Panel::new("scale", ink.scale(range, scale))]));
         }
-        let facts = RunFacts { sampler: &request.sampler, steps: request.steps, guidance_scale: request.guidance_scale };
         let timestep = self.frame(cx.clock.position()).map(|frame| frame.timestep);
-        Some(Figure::new("Guidance", rows, ink.caption(cx, Some(facts), timestep), ink.inks.clone()))
+        Some(Figure::new("Guidance", rows, ink.caption(cx, Some(request), timestep), ink.inks.clone()))
     }
 
     fn lines(&self, cx: &LabContext<'_>, ink: &Ink) -> Vec<Line> {
@@ -102,8 +101,7 @@ impl Guidance {
         let Some((request, frames)) = &self.frames else { return Vec::new() };
         let Settings { range, scale, .. } = cx.work.guidance;
         let columns = Grid::compact(cx.latent_channels());
-        let facts = RunFacts { sampler: &request.sampler, steps: request.steps, guidance_scale: request.guidance_scale };
-        let caption = ink.caption(cx, Some(facts), None);
+        let caption = ink.caption(cx, Some(request), None);
         let film = frames.iter().filter_map(|frame| {
             let seen = Picture::new("x̂0", frame.x0_picture.clone()?, Paint::Rgb);
             let heading = ink.titled(&sym("x", Symbol::Signal).hat().with_index("0"), "what the model sees");
