@@ -346,3 +346,22 @@ fn the_sheet_to_look_at() {
         }
     }
 }
+
+#[test]
+fn the_bridge_comes_back_out_of_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut harness, _) = open(folder.path());
+    harness.state_mut().clock_mut().set(420.0);
+    settle(&mut harness);
+    harness.get_by_label("Restore from here").click();
+    settle(&mut harness);
+    assert_eq!(harness.state_mut().figure().expect("a bridge").label, "Bridge");
+    let export = harness.state_mut().export_of(&Ask { part: Part::Whole, format: "png", settings: Settings::default() }).unwrap();
+    let target = folder.path().join("bridge.png");
+    Export { target: target.clone(), ..export }.perform(&mut |_, _| true).unwrap();
+    let (mut other, _) = open(folder.path());
+    other.state_mut().restore(Arc::new(State::of_file(&target).unwrap().unwrap())).unwrap();
+    settle(&mut other);
+    other.run_steps(30);
+    assert!(other.query_by_label_contains("matches the digest of the file").is_some(), "{:?}", other.state().session().notices.list());
+}
