@@ -239,7 +239,7 @@ fn equation(runs: Vec<Run>, right: Vec<Run>) -> Row {
 }
 
 fn forward_equation(cx: &LabContext<'_>, ink: &Ink, level: Level, chain: bool, timestep: usize) -> Row {
-    use Symbol::{Noise, Plain, Quiet, Signal};
+    use Symbol::{Noise, Plain, Signal};
     let math = if chain {
         let beta = cx.session.levels.beta(timestep);
         let before = || sym(" x", Plain).with_index("t−1");
@@ -254,8 +254,7 @@ fn forward_equation(cx: &LabContext<'_>, ink: &Ink, level: Level, chain: bool, t
         let live = [num(level.alpha, 1, 3, Signal), clean(), op("+"), num(level.sigma, 1, 3, Noise), eps()];
         row([x_t(), op("="), signal_root(), clean(), op("+"), noise_root(), eps(), op("="), row(live)])
     };
-    let mut right = ink.math(&row([sym("α", Signal).bar().with_index("t"), op("=")]));
-    right.extend([ink.word("\u{2009}", Quiet), ink.number(format!("{:.4}", level.alpha_bar()), Signal)]);
+    let right = ink.math(&row([sym("α", Signal).bar().with_index("t"), op("="), num(level.alpha_bar(), 1, 4, Signal)]));
     equation(ink.math(&math), right)
 }
 
