@@ -122,7 +122,7 @@ impl ForwardReverse {
             let from_run = look.as_ref().filter(|_| !chain).and_then(|look| look.x_picture.clone());
             if let Some(shown) = exact.or(from_run) {
                 let picture = Picture::new("x_t", shown, Paint::Rgb);
-                large.push(tile(ink, "noisy latents, decoded", &x_t(), picture, Badge::Decoded));
+                large.push(tile(ink, "noisy latents", &x_t(), picture, Badge::Decoded));
             }
             large.extend(predicted);
             rows.push(Row::of(large));
@@ -140,7 +140,7 @@ impl ForwardReverse {
             Some(end) => (end.picture.clone(), &end.latents),
             None => (frame.x_picture.clone()?, &frame.x),
         };
-        let (symbol, text) = if finished.is_some() { (x_0(), "the finished picture") } else { (x_t(), "noisy latents, decoded") };
+        let (symbol, text) = if finished.is_some() { (x_0(), "the finished picture") } else { (x_t(), "noisy latents") };
         let mut large = vec![tile(ink, text, &symbol, Picture::new("x_t", shown, Paint::Rgb), Badge::Decoded)];
         if let Some(predicted) = frame.x0_picture.clone() {
             let predicted = Picture::new("x̂0", predicted, Paint::Rgb);
@@ -208,7 +208,7 @@ impl ForwardReverse {
                 }
                 Space::Latents => {
                     let decoded = Picture::new("x_t", frame.x_picture.clone()?, Paint::Rgb);
-                    tile(ink, "noisy latents, decoded", &x_t(), decoded, Badge::Decoded)
+                    tile(ink, "noisy latents", &x_t(), decoded, Badge::Decoded)
                 }
             };
             let predicted = Picture::new("x̂0", frame.x0_picture.clone()?, Paint::Rgb);
@@ -310,7 +310,7 @@ fn reverse_film(run: &Asked<RunRequest>, cx: &LabContext<'_>, ink: &Ink) -> Vec<
         .iter()
         .filter_map(|frame| {
             let noisy = Picture::new("x_t", frame.x_picture.clone()?, Paint::Rgb);
-            let left = tile(ink, "noisy latents, decoded", &x_t(), noisy, Badge::Decoded);
+            let left = tile(ink, "noisy latents", &x_t(), noisy, Badge::Decoded);
             let level = Level { alpha: frame.alpha, sigma: frame.sigma };
             let now = now_line(ink, frame.timestep, level, &format!("step {} of {}", frame.index + 1, frame.count));
             Some(still(left, frame.x0_picture.clone()?, now))
