@@ -3,7 +3,7 @@
 use clap::Parser;
 use diffuscope::worker::Worker;
 use diffuscope::worker::protocol::{Command, Event, JobId, Slot};
-use diffuscope::{cli, ui};
+use diffuscope::{cli, figure, ui};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -128,5 +128,31 @@ impl cli::Stage for Offscreen {
     }
     fn has_failed(&self) -> bool {
         self.0.has_failed()
+    }
+    fn restore(&mut self, state: Arc<figure::State>) -> Result<(), String> {
+        self.0.restore(state)
+    }
+    fn export(&mut self, ask: &cli::FigureAsk) -> Result<figure::Export, String> {
+        self.0.set_theme(ui::ThemeChoice::Dark);
+        let part = match ask.part.as_str() {
+            "lab" => ui::export::Part::Whole,
+            "run" => ui::export::Part::Film,
+            name => {
+                let whole = self.0.figure().ok_or("the lab shows nothing yet")?;
+                let names: Vec<_> = whole.alone().iter().map(figure::Figure::file_name).collect();
+                let found = names.iter().position(|known| known == name);
+                ui::export::Part::Alone(
+                    found.ok_or_else(|| format!("there is no \"{name}\" in it; there are lab, run, {}", names.join(", ")))?,
+                )
+            }
+        };
+        let ground = match ask.ground {
+            cli::FigureGround::White => ui::export::Ground::White,
+            cli::FigureGround::Transparent => ui::export::Ground::Transparent,
+            cli::FigureGround::Dark => ui::export::Ground::Screen,
+        };
+        let settings = ui::export::Settings { scale: ask.scale, ground, caption: ask.caption, pace: ask.pace, ..Default::default() };
+        let ask = ui::export::Ask { part, format: ask.format, settings };
+        self.0.export_of(&ask).ok_or_else(|| "the lab has nothing of the kind to show".to_owned())
     }
 }

@@ -28,7 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Everything but ui: `gallery` and `bench` draw the window through a trait that `main` implements.
     ("cli", &["compute", "diffusion", "figure", "lesson", "measure", "model", "pipeline", "train", "worker", "world"]),
     // Joins the worker with the window.
-    ("main", &["ui", "cli", "worker"]),
+    ("main", &["ui", "cli", "worker", "figure"]),
 ];
 
 /// Rooms that everyone may import.

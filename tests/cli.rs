@@ -43,7 +43,7 @@ fn fails(args: &[&str], parts: &[&str]) {
 
 #[test]
 fn help_shows_examples_and_a_wrong_command_line_is_a_usage_error() {
-    for command in ["generate", "world", "gallery", "train", "eval", "bench"] {
+    for command in ["generate", "world", "gallery", "figure", "train", "eval", "bench"] {
         let output = run(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0));
         let text = stdout(&output);
@@ -285,6 +285,35 @@ fn every_lab_is_drawn_into_a_file_on_any_adapter() {
     }
     fails(&["gallery", "--out", out.to_str().unwrap(), "--lab", "kitchen"], &["kitchen", diffuscope::ui::labs::LABS[0].id]);
     fails(&["gallery", "--out", out.join("guidance.png").to_str().unwrap()], &["guidance.png"]);
+}
+
+#[test]
+fn a_figure_is_written_restored_and_compared_to_the_last_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (state, table, again) = (at("schedules.png"), at("schedules.csv"), at("again.svg"));
+    let output = run(&["figure", "--lab", "schedules", "--seed", "11", "-o", &state, "--scale", "1"]);
+    assert_eq!((output.status.code(), stdout(&output).trim()), (Some(0), state.as_str()), "{}", stderr(&output));
+    let output = run(&["figure", &state, "-o", &table]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("every value is the same"), "{}", stderr(&output));
+    let rows = fs::read_to_string(&table).unwrap();
+    assert_eq!(rows.lines().count(), 1001);
+    assert!(rows.lines().nth(500).unwrap().starts_with("499,"));
+    // Another digest in the file: the figure is written all the same, and the exit code tells.
+    let mut bytes = fs::read(&state).unwrap();
+    let shown = bytes.windows(8).position(|w| w == b"\"shown\":").unwrap();
+    let digit = shown + bytes[shown..].windows(10).position(|w| w == b"\"digest\":\"").unwrap() + 10;
+    bytes[digit] = if bytes[digit] == b'0' { b'1' } else { b'0' };
+    fs::write(&state, bytes).unwrap();
+    let output = run(&["figure", &state, "-o", &again, "--part", "plot-of-beta", "--background", "transparent"]);
+    assert_eq!((output.status.code(), Path::new(&again).exists()), (Some(1), true));
+    assert!(stderr(&output).contains("differs from the file"), "{}", stderr(&output));
+    fails(&["figure", &state, "-o", &at("a.docx")], &["a.docx", ".png, .svg, .csv"]);
+    fails(&["figure", &state, "-o", &at("a.png"), "--part", "kitchen"], &["kitchen", "plot-of-beta"]);
+    fails(&["figure", &table, "-o", &at("a.png")], &["holds no state", "Ctrl+S"]);
+    fails(&["figure", &at("none.png"), "-o", &at("a.png")], &["none.png"]);
+    fails(&["figure", "--lab", "kitchen", "-o", &at("a.png")], &["kitchen", "schedules"]);
 }
 
 #[test]

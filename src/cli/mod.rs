@@ -3,6 +3,7 @@
 mod bench;
 mod dump;
 mod eval;
+mod figure;
 mod gallery;
 mod generate;
 mod interrupt;
@@ -17,7 +18,7 @@ mod world;
 
 pub use interrupt::{Interrupted, check as check_interrupt, on_interrupt};
 pub use options::{Theme, WindowArgs};
-pub use stage::{Lab, OpenStage, Stage, Window};
+pub use stage::{FigureAsk, FigureGround, Lab, OpenStage, Stage, Window};
 
 use clap::Subcommand;
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ pub enum Command {
     Generate(generate::GenerateArgs),
     World(world::WorldArgs),
     Gallery(gallery::GalleryArgs),
+    Figure(figure::FigureArgs),
     /// Train the models
     Train(train::TrainArgs),
     /// Measure how good a model is
@@ -62,12 +64,13 @@ pub enum Command {
 /// What has to happen before any thread starts; the first thing in `main`.
 pub fn prepare() {}
 
-/// Does what the command says. `window` is what [`Command::Gallery`] and [`Command::Bench`] look at.
+/// Does what the command says. `window` is what [`Command::Gallery`], [`Command::Figure`] and [`Command::Bench`] look at.
 pub fn run(command: Command, window: &Window) -> ExitCode {
     finish(match command {
         Command::Generate(args) => generate::run(&args),
         Command::World(args) => world::run(args),
         Command::Gallery(args) => gallery::run(&args, window),
+        Command::Figure(args) => figure::run(&args, window),
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Bench(args) => bench::run(&args, window),

@@ -19,6 +19,11 @@ pub fn complain(message: &str) {
     writeln!(stderr().lock(), "diffuscope: {message}").ok();
 }
 
+/// Prints something worth knowing that is no result.
+pub fn note(message: &str) {
+    writeln!(stderr().lock(), "{message}").ok();
+}
+
 /// A bar of `total` units on a terminal, nothing elsewhere.
 pub fn progress(total: u64, what: &'static str) -> ProgressBar {
     let target = if stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };

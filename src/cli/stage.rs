@@ -3,8 +3,10 @@
 //! Commands do not know the window; `main` puts it behind this trait.
 
 use super::options::WindowArgs;
+use crate::figure::{Export, State};
 use anyhow::{Result, bail};
 use eframe::egui;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A window that is drawn off screen.
@@ -19,6 +21,44 @@ pub trait Stage {
     fn is_settled(&self) -> bool;
     /// Whether nothing will come, because the model could not be opened.
     fn has_failed(&self) -> bool;
+    /// Restores what a file holds.
+    ///
+    /// # Errors
+    /// What to tell the person when it cannot be.
+    fn restore(&mut self, state: Arc<State>) -> Result<(), String>;
+    /// What is to be written, all but where to.
+    ///
+    /// # Errors
+    /// What to tell the person when there is nothing of the kind.
+    fn export(&mut self, ask: &FigureAsk) -> Result<Export, String>;
+}
+
+/// What lies behind a figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FigureGround {
+    /// White paper.
+    White,
+    /// Nothing.
+    Transparent,
+    /// The dark theme's ground.
+    Dark,
+}
+
+/// Which figure a command wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FigureAsk {
+    /// `lab`, `run`, or the name of a picture or plot.
+    pub part: String,
+    /// Id of its format.
+    pub format: &'static str,
+    /// Pixels per design unit.
+    pub scale: u8,
+    /// What lies behind it.
+    pub ground: FigureGround,
+    /// Whether there are lines below it.
+    pub caption: bool,
+    /// Frames a second of an animation.
+    pub pace: u8,
 }
 
 /// A lab by its id and its name on screen.
@@ -65,6 +105,11 @@ impl Player {
         viewport.inner_rect = input.screen_rect;
         let stage = (window.open)(&ctx, args);
         Self { ctx, stage, input, frame: 0 }
+    }
+
+    /// The window itself.
+    pub fn stage(&mut self) -> &mut dyn Stage {
+        self.stage.as_mut()
     }
 
     /// Goes to a lab.

@@ -1,8 +1,11 @@
 //! Pictures as PNG: 8 bits a channel, sRGB.
 
+use super::raster::Pixels;
+use super::state::KEYWORD;
 use super::{FigureError, write_atomic};
 use crate::host::HostTensor;
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use std::io::Write;
 use std::path::Path;
 
 /// The most pixels that one file may hold: what 8-bit RGBA fits into 1 GiB.
@@ -45,6 +48,66 @@ pub fn encode_tensor(picture: &HostTensor) -> Result<Vec<u8>, FigureError> {
     let mut bytes = Vec::new();
     PngEncoder::new(&mut bytes).write_image(&rgb, width, height, ExtendedColorType::Rgb8)?;
     Ok(bytes)
+}
+
+/// RGB pixels as the bytes of a PNG file.
+///
+/// # Shapes
+/// `rgb` holds `width * height * 3` bytes, row by row.
+///
+/// # Errors
+/// [`FigureError::Pixels`] when it does not, [`FigureError::Encode`].
+pub fn encode_rgb(width: u32, height: u32, rgb: &[u8]) -> Result<Vec<u8>, FigureError> {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 || pixels > MAX_PIXELS || pixels * 3 != rgb.len() as u64 {
+        return Err(FigureError::Pixels { width, height, expected: pixels * 3, len: rgb.len() });
+    }
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes).write_image(rgb, width, height, ExtendedColorType::Rgb8)?;
+    Ok(bytes)
+}
+
+/// The pixels of a figure as the bytes of a PNG file with its size on paper (96 design units an inch) and the state of its lab.
+///
+/// # Errors
+/// [`FigureError::EncodePng`].
+pub fn encode(pixels: &Pixels, opaque: bool, scale: f32, state: Option<&str>) -> Result<Vec<u8>, FigureError> {
+    let mut bytes = Vec::new();
+    let mut writer = header(&mut bytes, pixels.width, pixels.height, opaque, scale, state)?.write_header()?;
+    if opaque {
+        writer.write_image_data(&without_alpha(&pixels.rgba))?;
+    } else {
+        writer.write_image_data(&pixels.rgba)?;
+    }
+    writer.finish()?;
+    Ok(bytes)
+}
+
+/// An encoder that has everything but the pixels.
+pub(super) fn header<W: Write>(
+    sink: W,
+    width: u32,
+    height: u32,
+    opaque: bool,
+    scale: f32,
+    state: Option<&str>,
+) -> Result<png::Encoder<'static, W>, FigureError> {
+    let mut encoder = png::Encoder::new(sink, width, height);
+    encoder.set_color(if opaque { png::ColorType::Rgb } else { png::ColorType::Rgba });
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_source_srgb(png::SrgbRenderingIntent::RelativeColorimetric);
+    let per_metre = (f64::from(scale) * 96.0 / 0.0254).round() as u32;
+    encoder.set_pixel_dims(Some(png::PixelDimensions { xppu: per_metre, yppu: per_metre, unit: png::Unit::Meter }));
+    encoder.add_text_chunk("Software".to_owned(), concat!("Diffuscope ", env!("CARGO_PKG_VERSION")).to_owned())?;
+    if let Some(state) = state {
+        encoder.add_itxt_chunk(KEYWORD.to_owned(), state.to_owned())?;
+    }
+    Ok(encoder)
+}
+
+/// RGBA without its A.
+pub(super) fn without_alpha(rgba: &[u8]) -> Vec<u8> {
+    rgba.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
 }
 
 /// RGBA pixels as the bytes of a PNG file.

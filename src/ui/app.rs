@@ -4,12 +4,15 @@ use super::chrome::top_bar::{Asked, Looks};
 use super::chrome::{clock_bar, help, rail, top_bar};
 use super::clock::{Clock, Pace};
 use super::dialogs::{Answer, Dialogs};
+use super::export::ink::Ink;
+use super::export::{Check, Sheet};
 use super::labs::{LABS, Lab, LabContext, LabInfo, Wish};
 use super::notices::Tone;
 use super::session::{Backend, ModelState, Session};
 use super::settings::{History, Settings};
 use super::theme::{self, Theme, ThemeChoice};
 use super::widgets::textures::Textures;
+use crate::figure::Figure;
 use crate::worker::protocol::{DeviceKind, ModelSource, PictureSource};
 use egui::{Context, Frame, Key, Panel, Rect, Ui};
 use std::sync::Arc;
@@ -40,6 +43,8 @@ pub struct Options {
     pub playing: bool,
     /// Whether settings are remembered.
     pub remember: bool,
+    /// Files are saved into this folder without asking.
+    pub save_into: Option<std::path::PathBuf>,
 }
 
 impl Default for Options {
@@ -55,6 +60,7 @@ impl Default for Options {
             picture: None,
             playing: true,
             remember: true,
+            save_into: None,
         }
     }
 }
@@ -77,6 +83,9 @@ pub struct App {
     pub(super) help: bool,
     /// Whether the lab and its clock have the whole screen.
     pub(super) presenting: bool,
+    pub(super) export: Option<Sheet>,
+    pub(super) export_wanted: bool,
+    pub(super) check: Option<Check>,
     pub(super) lab_rect: Option<Rect>,
     typed_secs: f64,
     remember: bool,
@@ -104,7 +113,7 @@ impl App {
             Ok(settings) => (settings, None),
             Err(message) => (Settings::default(), Some(message)),
         };
-        let Options { model, device, theme, lab, seed, prompt, negative, picture, playing, remember } = options;
+        let Options { model, device, theme, lab, seed, prompt, negative, picture, playing, remember, save_into } = options;
         settings.theme = theme.unwrap_or(settings.theme);
         if let Some(id) = lab.filter(|id| LABS.iter().any(|l| l.id == id)) {
             settings.lab = id;
@@ -134,12 +143,15 @@ impl App {
             session,
             labs: LABS.iter().map(|lab| (lab.make)()).collect(),
             textures: Textures::default(),
-            dialogs: Dialogs::default(),
+            dialogs: Dialogs::new(save_into),
             theme,
             styled: None,
             pace: Pace::default(),
             help: false,
             presenting: false,
+            export: None,
+            export_wanted: false,
+            check: None,
             lab_rect: None,
             typed_secs: f64::NEG_INFINITY,
             remember,
@@ -224,6 +236,7 @@ impl App {
         for path in self.session.opened.drain(..) {
             self.settings.opened(&path);
         }
+        self.follow_restored(&ctx, now);
         self.follow_picture();
         self.settle_prompts(&ctx, now);
         self.keys(&ctx);
@@ -246,6 +259,7 @@ impl App {
         }
         let top = self.theme.px(72.0);
         self.session.notices.show(&ctx, &self.theme, top);
+        self.show_export(&ctx);
         if self.help && help::show(&ctx, &self.theme) {
             self.help = false;
         }
@@ -334,6 +348,19 @@ impl App {
         }
     }
 
+    /// Lets `look` see a lab outside of drawing.
+    pub(super) fn look_at_lab<R>(&mut self, index: usize, look: impl FnOnce(&mut dyn Lab, &mut LabContext<'_>) -> R) -> R {
+        let mut lab = std::mem::replace(&mut self.labs[index], Box::new(Nothing));
+        let result = look(lab.as_mut(), &mut self.context(&mut Vec::new(), 0.0));
+        self.labs[index] = lab;
+        result
+    }
+
+    /// Colours and measures of the window.
+    pub(super) fn theme(&self) -> &Theme {
+        &self.theme
+    }
+
     fn bars(&mut self, ui: &mut Ui) {
         let theme = self.theme;
         let p = theme.palette();
@@ -420,6 +447,7 @@ impl App {
         match self.dialogs.poll(ctx, &name) {
             Ok(Some(Answer::Open(path))) => self.session.open_picture(PictureSource::File(path)),
             Ok(Some(Answer::Save(path, image))) => self.session.save_png(path, &image),
+            Ok(Some(Answer::Export(export))) => self.session.export(export),
             Ok(None) => {}
             Err(message) => self.session.notices.push(Tone::Failure, message),
         }
@@ -458,6 +486,12 @@ impl Lab for Nothing {
     fn side_ui(&mut self, _: &mut LabContext<'_>, _: &mut Ui) {}
     fn is_settled(&self, _: &LabContext<'_>) -> bool {
         false
+    }
+    fn figure(&mut self, _: &mut LabContext<'_>, _: &Ink) -> Option<Figure> {
+        None
+    }
+    fn film(&mut self, _: &mut LabContext<'_>, _: &Ink) -> Vec<Figure> {
+        Vec::new()
     }
 }
 

@@ -1,5 +1,6 @@
 //! File dialogs of the system, each on a thread of its own, so that the window goes on while one is open.
 
+use crate::figure::Export;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -19,6 +20,8 @@ pub enum Answer {
     Open(PathBuf),
     /// Where to write a screenshot.
     Save(PathBuf, Arc<egui::ColorImage>),
+    /// A figure to write, with its place.
+    Export(Box<Export>),
 }
 
 /// The dialogs that are open.
@@ -27,6 +30,8 @@ pub struct Dialogs {
     open: Option<Receiver<Option<Answer>>>,
     shot: Arc<Mutex<Option<Arc<egui::ColorImage>>>>,
     crop: Option<egui::Rect>,
+    /// Files go into this folder without asking.
+    folder: Option<PathBuf>,
 }
 
 struct Unpark(Thread);
@@ -50,6 +55,11 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 impl Dialogs {
+    /// No dialog is open. Where a folder is given, figures go into it without asking, for tests and commands.
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        Self { folder, ..Self::default() }
+    }
+
     /// Whether a dialog is open.
     pub fn is_open(&self) -> bool {
         self.open.is_some()
@@ -79,6 +89,38 @@ impl Dialogs {
         });
     }
 
+    /// Asks where to write a figure: for a file, or for the folder of numbered ones.
+    ///
+    /// # Errors
+    /// What to tell the person when no thread can be started.
+    pub fn ask_export(&mut self, ctx: &egui::Context, export: Box<Export>, name: &str) -> Result<(), String> {
+        let at = |mut export: Box<Export>, path: PathBuf| {
+            export.target = path;
+            Answer::Export(export)
+        };
+        if let Some(folder) = &self.folder {
+            let path = if export.format.extension.is_some() { folder.join(name) } else { folder.clone() };
+            return self.run(ctx, None, std::future::ready(Some(at(export, path))));
+        }
+        let dialog = rfd::AsyncFileDialog::new();
+        let Some(extension) = export.format.extension else {
+            let dialog = dialog.set_title("Choose a folder for the frames").pick_folder();
+            let unasked = at(export.clone(), home());
+            return self.run(ctx, Some(unasked), async move { dialog.await.map(|folder| at(export, folder.path().to_owned())) });
+        };
+        let dialog = dialog.set_title("Save a figure").set_file_name(name).add_filter(export.format.label, &[extension]).save_file();
+        let unasked = at(export.clone(), home().join(name));
+        self.run(ctx, Some(unasked), async move {
+            dialog.await.map(|file| {
+                let mut path = file.path().to_owned();
+                if path.extension().is_none() {
+                    path.set_extension(extension);
+                }
+                at(export, path)
+            })
+        })
+    }
+
     /// Moves a finished screenshot on to its dialog, and returns an answer when there is one.
     ///
     /// # Errors
@@ -90,11 +132,16 @@ impl Dialogs {
                 Some(rect) => Arc::new(image.region(&rect, Some(ctx.pixels_per_point()))),
                 None => image,
             };
-            let dialog =
-                rfd::AsyncFileDialog::new().set_title("Save a picture of the window").set_file_name(name).add_filter("PNG", &["png"]);
-            let dialog = dialog.save_file();
-            let unasked = Answer::Save(home().join(name), Arc::clone(&image));
-            self.run(ctx, Some(unasked), async move { dialog.await.map(|file| Answer::Save(file.path().to_owned(), image)) })?;
+            if let Some(folder) = &self.folder {
+                let answer = Answer::Save(folder.join(name), image);
+                self.run(ctx, None, std::future::ready(Some(answer)))?;
+            } else {
+                let dialog =
+                    rfd::AsyncFileDialog::new().set_title("Save a picture of the window").set_file_name(name).add_filter("PNG", &["png"]);
+                let dialog = dialog.save_file();
+                let unasked = Answer::Save(home().join(name), Arc::clone(&image));
+                self.run(ctx, Some(unasked), async move { dialog.await.map(|file| Answer::Save(file.path().to_owned(), image)) })?;
+            }
         }
         let Some(receiver) = &self.open else { return Ok(None) };
         match receiver.try_recv() {

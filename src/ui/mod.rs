@@ -8,6 +8,7 @@ mod app;
 mod chrome;
 mod clock;
 mod dialogs;
+pub mod export;
 pub mod labs;
 mod notices;
 mod run;

@@ -3,6 +3,7 @@
 use super::notices::{Notices, Tone};
 pub use super::run::{Run, RunEnd};
 use crate::diffusion::{Level, ScheduleInfo};
+use crate::figure::{Evidence, Export, Figure, State};
 use crate::host::HostTensor;
 use crate::worker::protocol::{
     Command, DeviceKind, Event, ForwardRequest, JobId, ModelCard, ModelSource, Picture, PictureSource, RunRequest, Slot, Tokens,
@@ -75,6 +76,7 @@ pub struct Session {
     opening: Option<PathBuf>,
     /// Files of the person's that became pictures, to be remembered.
     pub opened: Vec<PathBuf>,
+    was_scene: bool,
     /// The forward run of the first lab.
     pub forward: Run<ForwardRequest>,
     /// The reverse run of the first lab.
@@ -94,6 +96,8 @@ pub struct Session {
     pub prompt: String,
     /// The negative prompt, likewise.
     pub negative: String,
+    /// A state that was read out of a file, until the window takes it.
+    pub restored: Option<Arc<State>>,
     /// Messages to the person.
     pub notices: Notices,
 }
@@ -114,6 +118,7 @@ impl Session {
             picture_is_scene: false,
             opening: None,
             opened: Vec::new(),
+            was_scene: false,
             forward: Run::default(),
             reverse: Run::default(),
             guidance: Run::default(),
@@ -125,6 +130,7 @@ impl Session {
             tokenized: None,
             prompt: String::new(),
             negative: String::new(),
+            restored: None,
             notices: Notices::default(),
         };
         session.backend.send(Command::OpenModel { source, device });
@@ -176,6 +182,15 @@ impl Session {
                 }
             }
             Event::Tokenized { prompt, negative } => self.tokens = Some((prompt, negative)),
+            Event::StateRead { job, state } => {
+                if self.picture_job == Some(job) {
+                    self.picture_job = None;
+                    self.picture_is_scene = self.was_scene;
+                    self.opened.extend(self.opening.take());
+                    self.restored = Some(state);
+                }
+            }
+            Event::Compared { same, text, .. } => self.notices.push(if same { Tone::Done } else { Tone::Failure }, text),
             Event::Saved { path, .. } => self.notices.push(Tone::Done, format!("Saved to {}", path.display())),
             Event::Cancelled { job, slot } => self.stopped(job, slot),
             Event::Failed { job, slot, message } => {
@@ -196,6 +211,9 @@ impl Session {
                 // Without any picture the scene that this one pushed aside is wanted again.
                 if self.picture.is_none() && !self.picture_is_scene {
                     self.wanted_scene = None;
+                } else if !self.picture_is_scene {
+                    // The picture in use stays, and is what it was.
+                    self.picture_is_scene = self.was_scene;
                 }
             }
             Slot::Probe => drop(self.probe.take_if(|(mine, _)| *mine == job)),
@@ -234,10 +252,30 @@ impl Session {
         let path = if let PictureSource::File(path) = &source { Some(path.clone()) } else { None };
         let job = self.backend.send(Command::OpenPicture(source));
         if job.is_some() {
+            self.was_scene = self.picture_is_scene;
             (self.picture_job, self.picture_is_scene, self.opening) = (job, false, path);
         } else {
             self.notices.push(Tone::Failure, "The picture could not be opened: too much is waiting. Try again.");
         }
+    }
+
+    /// Whether the picture in use is one of the person's.
+    pub fn picture_is_own(&self) -> bool {
+        self.picture.is_some() && !self.picture_is_scene
+    }
+
+    /// Opens a picture of the person's out of a file's bytes, in place of the scene of this seed.
+    pub fn open_own(&mut self, name: &str, bytes: Arc<[u8]>, seed: u64) {
+        self.wanted_scene = Some(seed);
+        self.open_picture(PictureSource::Bytes { name: name.to_owned(), bytes });
+    }
+
+    /// Goes back to a scene from whatever picture is in use.
+    pub fn open_scene(&mut self, seed: u64) {
+        if !self.picture_is_scene {
+            self.wanted_scene = None;
+        }
+        self.want_scene(seed);
     }
 
     /// Whether a picture is on its way.
@@ -302,6 +340,18 @@ impl Session {
         if self.backend.send(command).is_none() {
             self.notices.push(Tone::Failure, "The picture could not be saved: too much is waiting. Try again.");
         }
+    }
+
+    /// Writes a figure.
+    pub fn export(&mut self, export: Box<Export>) {
+        if self.backend.send(Command::Export(export)).is_none() {
+            self.notices.push(Tone::Failure, "The figure could not be saved: too much is waiting. Try again.");
+        }
+    }
+
+    /// Compares what is shown with what a file says; `before` stands before the verdict.
+    pub fn compare(&mut self, shown: Evidence, now: Figure, before: String) {
+        self.backend.send(Command::Compare(Box::new((shown, now, before))));
     }
 
     /// Steps done and to do of the job in a slot.

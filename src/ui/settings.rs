@@ -1,5 +1,6 @@
 //! What the window remembers, and the way back: undo and redo over it.
 
+use super::export;
 use super::labs;
 use super::theme::ThemeChoice;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub struct Settings {
     pub reduced_motion: bool,
     /// Pictures opened lately, the newest first.
     pub recent: Vec<PathBuf>,
+    /// How figures are saved.
+    pub export: export::Settings,
     /// What undo goes back over.
     pub work: Work,
 }
@@ -62,6 +65,7 @@ impl Default for Settings {
             zoom: 1.0,
             reduced_motion: false,
             recent: Vec::new(),
+            export: Default::default(),
             work: Work::default(),
         }
     }
@@ -129,6 +133,7 @@ impl Settings {
         }
         self.zoom = self.zoom.clamp(Self::ZOOM.0, Self::ZOOM.1);
         self.recent.truncate(Self::MOST_RECENT);
+        self.export.tidy();
         let work = &mut self.work;
         for prompt in [&mut work.prompt, &mut work.negative] {
             if prompt.chars().count() > Work::LONGEST_PROMPT {
@@ -144,6 +149,18 @@ impl Settings {
 impl Work {
     /// Characters that a prompt may have.
     pub const LONGEST_PROMPT: usize = 600;
+
+    /// The settings that a file holds. What is out of range is brought back into it.
+    ///
+    /// # Errors
+    /// What to tell the person when they cannot be read.
+    pub fn read(value: serde_json::Value) -> Result<Self, String> {
+        let work = serde_json::from_value(value)
+            .map_err(|err| format!("The settings inside the file cannot be read ({err}). Nothing was changed."))?;
+        let mut settings = Settings { work, ..Settings::default() };
+        settings.tidy();
+        Ok(settings.work)
+    }
 }
 
 /// Another seed below [`SEEDS`]: a fixed walk (splitmix64, Steele, Lea and Flood 2014), so that the same dice fall the same way.

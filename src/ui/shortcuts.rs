@@ -16,8 +16,7 @@ impl App {
                 self.settings.work = Work::default();
                 self.session.want_scene(self.settings.work.scene_seed);
             }
-            Action::SaveLab => self.dialogs.ask_save(ctx, self.lab_rect),
-            Action::SaveWindow => self.dialogs.ask_save(ctx, None),
+            Action::Save => self.export_wanted = true,
             Action::ResetLab => {
                 (self.lab().reset)(&mut self.settings.work);
             }
@@ -37,13 +36,17 @@ impl App {
     }
 
     pub(super) fn keys(&mut self, ctx: &Context) {
+        // The sheet has its own keys.
+        if self.export.is_some() {
+            return;
+        }
         let command = Modifiers::COMMAND;
         let shift = Modifiers::SHIFT;
         let shortcuts = [
             (KeyboardShortcut::new(command | shift, Key::Z), Action::Redo),
             (KeyboardShortcut::new(command, Key::Y), Action::Redo),
             (KeyboardShortcut::new(command, Key::Z), Action::Undo),
-            (KeyboardShortcut::new(command, Key::S), Action::SaveLab),
+            (KeyboardShortcut::new(command, Key::S), Action::Save),
             (KeyboardShortcut::new(command, Key::O), Action::Open),
             (KeyboardShortcut::new(command, Key::Plus), Action::Larger),
             (KeyboardShortcut::new(command, Key::Equals), Action::Larger),

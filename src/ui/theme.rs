@@ -208,6 +208,9 @@ pub const FADE_SECS: f32 = 0.12;
 /// Nothing.
 pub const NO_INK: Color32 = Color32::TRANSPARENT;
 
+/// White paper, behind figures.
+pub const PAPER: Color32 = Color32::WHITE;
+
 /// Multiplies a texture by one: shows it as it is.
 pub const UNTINTED: Color32 = Color32::WHITE;
 

@@ -137,9 +137,9 @@ fn event_source(event: &Event) -> Option<(JobId, Slot)> {
         | Event::Cancelled { job, slot }
         | Event::Failed { job, slot, .. } => Some((job, slot)),
         Event::ModelReady { job, .. } => Some((job, Slot::Model)),
-        Event::PictureReady { job, .. } => Some((job, Slot::Picture)),
+        Event::StateRead { job, .. } | Event::PictureReady { job, .. } => Some((job, Slot::Picture)),
         Event::Decoded { job, .. } => Some((job, Slot::Probe)),
-        Event::Saved { job, .. } => Some((job, Slot::Save)),
+        Event::Saved { job, .. } | Event::Compared { job, .. } => Some((job, Slot::Save)),
         Event::Tokenized { .. } => None,
     }
 }

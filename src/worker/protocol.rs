@@ -4,6 +4,7 @@
 //! newest matters, come through a latest-wins mailbox. Every event carries the id of the job that made it, so that a stale
 //! one can be dropped.
 
+use crate::figure::{Evidence, Export, Figure, State};
 use crate::host::HostTensor;
 pub use crate::pipeline::{DeviceKind, GenerateStep, ModelCard, ModelSource, Start, Tokens};
 use std::path::PathBuf;
@@ -190,6 +191,10 @@ pub enum Command {
         /// `width * height * 4` bytes.
         rgba: Arc<[u8]>,
     },
+    /// Write a figure.
+    Export(Box<Export>),
+    /// Compare a figure with what a file says of it; the text stands before the verdict.
+    Compare(Box<(Evidence, Figure, String)>),
     /// Stop what a slot is doing and forget what it waits for.
     Cancel(Slot),
 }
@@ -203,7 +208,7 @@ impl Command {
             Self::Forward(_) => Some(Slot::Forward),
             Self::Reverse(slot, _) => Some(*slot),
             Self::Decode(_) => Some(Slot::Probe),
-            Self::SavePng { .. } => Some(Slot::Save),
+            Self::SavePng { .. } | Self::Export(_) | Self::Compare(_) => Some(Slot::Save),
             Self::Tokenize { .. } | Self::Cancel(_) => None,
         }
     }
@@ -234,6 +239,22 @@ pub enum Event {
         job: JobId,
         /// The picture.
         picture: Arc<Picture>,
+    },
+    /// The file to be opened as a picture holds the state of a lab.
+    StateRead {
+        /// The job.
+        job: JobId,
+        /// The state.
+        state: Arc<State>,
+    },
+    /// How a figure compares with what a file says of it.
+    Compared {
+        /// The job.
+        job: JobId,
+        /// Whether every number is the same.
+        same: bool,
+        /// For the person at the screen.
+        text: String,
     },
     /// A frame of a run.
     Frame {

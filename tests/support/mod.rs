@@ -3,6 +3,7 @@
 use diffuscope::diffusion::ideal::PointData;
 use diffuscope::diffusion::prediction::eps_from_x0;
 use diffuscope::diffusion::{Denoise, Level, NoiseSchedule, PredictionType, ScheduleInfo, TimestepSpacing, guide};
+use diffuscope::figure::State;
 use diffuscope::host::HostTensor;
 use diffuscope::noise::{Stream, gaussian};
 use diffuscope::ui::Backend;
@@ -274,6 +275,10 @@ impl StandIn {
                     },
                 });
             }
+            Command::OpenPicture(PictureSource::File(path)) if matches!(State::of_file(&path), Ok(Some(_))) => {
+                let state = State::of_file(&path).ok().flatten().expect("looked at above");
+                self.events.push_back(Event::StateRead { job, state: Arc::new(state) });
+            }
             Command::OpenPicture(source) => {
                 let failure = self.control.lock().fail_picture.take();
                 if let Some(message) = failure {
@@ -296,6 +301,11 @@ impl StandIn {
                 self.events.push_back(Event::PictureReady { job, picture: Arc::new(picture) });
             }
             Command::Decode(latents) => self.events.push_back(Event::Decoded { job, picture: decode(&latents) }),
+            Command::Export(export) => self.events.push_back(Event::Saved { job, path: export.target }),
+            Command::Compare(both) => {
+                let verdict = both.0.compare(&both.1);
+                self.events.push_back(Event::Compared { job, same: verdict.same, text: format!("{}{}", both.2, verdict.text) });
+            }
             Command::SavePng { path, .. } => self.events.push_back(Event::Saved { job, path }),
             _ => {}
         }

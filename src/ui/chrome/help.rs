@@ -25,7 +25,7 @@ pub const SHORTCUTS: &[(&str, &str)] = &[
     ("Ctrl Z", "Undo"),
     ("Ctrl Shift Z", "Redo"),
     ("Ctrl O", "Open a picture"),
-    ("Ctrl S", "Save the lab as PNG"),
+    ("Ctrl S", "Save a figure"),
     ("Ctrl +  −  0", "Larger, smaller, normal"),
     ("?", "This list"),
     ("Esc", "Close, or leave a text field"),

@@ -21,10 +21,8 @@ pub enum Action {
     ResetLab,
     /// Ask for a picture.
     Open,
-    /// A screenshot of the middle.
-    SaveLab,
-    /// A screenshot of the window.
-    SaveWindow,
+    /// Save a figure.
+    Save,
     /// The other theme.
     Theme,
     /// The list of shortcuts.
@@ -93,15 +91,10 @@ pub fn show(ui: &mut Ui, theme: &Theme, state: State<'_>) -> Option<Asked> {
         button(ui, Icon::Help, "Help", "Shortcuts and what is where. Key ?", true, Action::Help);
         let view = icon_button(ui, theme, Icon::View, 34.0, Look::Plain, false, "View", "Theme, size of text, motion, the whole screen.");
         egui::Popup::menu(&view).show(|ui| action = action.or(view_menu(ui, theme, settings)));
-        let save = icon_button(ui, theme, Icon::Save, 34.0, Look::Plain, false, "Save…", "The lab or the whole window as PNG.");
-        egui::Popup::menu(&save).show(|ui| {
-            if ui.button("Save the lab as PNG…").clicked() {
-                action = Some(Action::SaveLab);
-            }
-            if ui.button("Save the window as PNG…").clicked() {
-                action = Some(Action::SaveWindow);
-            }
-        });
+        let hint = "The lab, a picture, a plot or the run, for lecture notes. Key Ctrl+S";
+        if icon_button(ui, theme, Icon::Save, 34.0, Look::Plain, false, "Save a figure…", hint).clicked() {
+            action = Some(Action::Save);
+        }
         let reset = icon_button(ui, theme, Icon::Reset, 34.0, Look::Plain, false, "Reset", "Settings to their defaults. Can be undone.");
         egui::Popup::menu(&reset).show(|ui| {
             for (label, keys, does) in [("This lab", "Shift R", Action::ResetLab), ("All labs, prompt and seed", "", Action::Reset)] {

@@ -5,11 +5,13 @@ pub mod guidance;
 pub mod schedules;
 
 use super::clock::{Clock, Direction, Pace};
+use super::export::ink::Ink;
 use super::session::Session;
 use super::settings::Work;
 use super::theme::Theme;
 use super::widgets::icons::Icon;
 use super::widgets::textures::Textures;
+use crate::figure::Figure;
 use egui::Ui;
 
 /// What a lab works with.
@@ -60,6 +62,10 @@ pub trait Lab {
     fn side_ui(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui);
     /// Whether all that is to be seen is there.
     fn is_settled(&self, cx: &LabContext<'_>) -> bool;
+    /// What it shows now, as data, to be saved; none while there is nothing.
+    fn figure(&mut self, cx: &mut LabContext<'_>, ink: &Ink) -> Option<Figure>;
+    /// What runs in it, frame by frame, all frames of one size; empty while it is not complete.
+    fn film(&mut self, cx: &mut LabContext<'_>, ink: &Ink) -> Vec<Figure>;
 }
 
 /// A lab's line in the table.

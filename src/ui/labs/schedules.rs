@@ -2,10 +2,14 @@
 //!
 //! The table of schedules and their papers is [`SCHEDULES`]; the same picture stands below under the same noise in each.
 
+mod figure;
+
 use super::forward_reverse::{ClosedForm, ForwardNoise, Signed};
 use super::{Lab, LabContext};
 use crate::diffusion::{Level, NoiseSchedule, SCHEDULES};
+use crate::figure::Figure;
 use crate::ui::clock::{Pace, Stops};
+use crate::ui::export::ink::Ink;
 use crate::ui::theme::{Palette, Symbol, Theme, Weight};
 use crate::ui::widgets::controls::{math_readout, paragraph, section, text_button};
 use crate::ui::widgets::math::{self, Math, equation, num, op, row, scientific, sym, word};
@@ -210,6 +214,14 @@ impl Lab for Schedules {
 
     fn is_settled(&self, cx: &LabContext<'_>) -> bool {
         cx.session.picture.is_some() && !cx.session.picture_is_coming()
+    }
+
+    fn figure(&mut self, cx: &mut LabContext<'_>, ink: &Ink) -> Option<Figure> {
+        self.as_figure(cx, ink)
+    }
+
+    fn film(&mut self, cx: &mut LabContext<'_>, ink: &Ink) -> Vec<Figure> {
+        self.as_film(cx, ink)
     }
 }
 

@@ -1,7 +1,9 @@
 //! One file per kind of job, and what all jobs have in common: they can be stopped, they can fail, and they never take the
 //! thread with them.
 
+mod compare;
 mod decode;
+mod export;
 mod forward;
 mod open_model;
 mod open_picture;
@@ -13,7 +15,7 @@ use super::explain;
 use super::mailbox::{Job, Mailbox};
 use super::picture::PictureError;
 use super::protocol::{Command, Event};
-use crate::figure::FigureError;
+use crate::figure::{FigureError, StateError};
 use crate::pipeline::{Pipeline, PipelineError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -47,6 +49,8 @@ enum JobError {
     Picture(#[from] PictureError),
     #[error(transparent)]
     Figure(#[from] FigureError),
+    #[error(transparent)]
+    State(#[from] StateError),
     /// What was asked makes no sense.
     #[error("{0}")]
     Request(String),
@@ -104,6 +108,8 @@ impl Desk<'_> {
             Command::Decode(latents) => decode::run(self, latents),
             Command::Tokenize { prompt, negative } => tokenize::run(self, prompt, negative),
             Command::SavePng { path, width, height, rgba } => save_png::run(self, path, *width, *height, rgba),
+            Command::Export(request) => export::run(self, request),
+            Command::Compare(both) => compare::run(self, &both.0, &both.1, &both.2),
             Command::OpenModel { .. } | Command::Cancel(_) => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! Making a picture ready: read or drawn, encoded, and decoded again to see what the autoencoder keeps.
 
 use super::{Desk, JobError};
+use crate::figure::{State, StateError};
 use crate::host::HostTensor;
 use crate::worker::picture::{self, Opened};
 use crate::worker::protocol::{Event, Picture, PictureSource};
@@ -8,6 +9,12 @@ use std::sync::Arc;
 
 pub(super) fn run(desk: &Desk, source: &PictureSource) -> Result<(), JobError> {
     const PARTS: usize = 3;
+    // A figure of our own brings its lab back. What cannot be looked at is told as a picture that cannot be opened.
+    if let PictureSource::File(path) = source
+        && let Some(state) = State::of_file(path).or_else(unreadable)?
+    {
+        return desk.answer(Event::StateRead { job: desk.job.id, state: Arc::new(state) });
+    }
     let pipeline = desk.room.pipeline()?;
     desk.progress(0, PARTS);
     let Opened { name, caption, pixels } = picture::open(source, pipeline.card().picture_side)?;
@@ -20,6 +27,11 @@ pub(super) fn run(desk: &Desk, source: &PictureSource) -> Result<(), JobError> {
     let reconstruction_psnr_db = psnr_db(&pixels, &reconstruction);
     let picture = Arc::new(Picture { name, caption, pixels, latents, reconstruction, reconstruction_psnr_db });
     desk.answer(Event::PictureReady { job: desk.job.id, picture })
+}
+
+/// A file that cannot be read at all is no matter of its state.
+fn unreadable(error: StateError) -> Result<Option<State>, StateError> {
+    if let StateError::Read { .. } = error { Ok(None) } else { Err(error) }
 }
 
 /// Peak signal-to-noise ratio `-10 log10(mean((a - b)^2))` in dB of values in 0..1; infinite for equal pictures.

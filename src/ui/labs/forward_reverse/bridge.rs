@@ -21,7 +21,7 @@ const REST_SECS: f64 = 0.25;
 /// A colour is another one where it differs by more than this, of 0..1.
 const NOTICED: f32 = 0.1;
 /// Differences beyond this have the scale's last colour.
-const DARKEST: f32 = 0.5;
+pub(super) const DARKEST: f32 = 0.5;
 
 /// The difference of two pictures, measured.
 #[derive(Debug, Clone)]
@@ -206,7 +206,7 @@ impl ForwardReverse {
     }
 
     /// The picture that the bridge has come to, what kind it is, and the timestep that it was restored from.
-    fn restored(&self, cx: &LabContext<'_>) -> (Option<HostTensor>, Option<Badge>, Option<usize>) {
+    pub(super) fn restored(&self, cx: &LabContext<'_>) -> (Option<HostTensor>, Option<Badge>, Option<usize>) {
         let run = &cx.session.bridge;
         if let Some((request, picture)) = &self.bridge.made {
             let coarse = request.steps < cx.work.forward_reverse.steps;

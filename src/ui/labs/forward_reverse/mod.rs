@@ -8,6 +8,7 @@
 
 mod branches;
 mod bridge;
+mod figure;
 mod histogram;
 mod main;
 mod noising;
@@ -27,8 +28,10 @@ pub use reading::{Cell, Kind, Reading};
 
 use super::{Lab, LabContext};
 use crate::diffusion::SAMPLERS;
+use crate::figure::Figure;
 use crate::host::HostTensor;
 use crate::ui::clock::{Direction, Pace, Stops};
+use crate::ui::export::ink::Ink;
 use crate::ui::settings::Work;
 use crate::worker::protocol::{ForwardRequest, RunRequest, Slot};
 use egui::Ui;
@@ -270,6 +273,14 @@ impl Lab for ForwardReverse {
         let run = &cx.session.reverse;
         let drawn = self.chain_there && self.film_is_whole(cx) && self.bridge_is_settled(cx) && self.branches_are_settled(cx);
         cx.session.picture.is_some() && drawn && run.is_current() && run.end().is_some() && !cx.session.forward.is_running()
+    }
+
+    fn figure(&mut self, cx: &mut LabContext<'_>, ink: &Ink) -> Option<Figure> {
+        self.as_figure(cx, ink)
+    }
+
+    fn film(&mut self, cx: &mut LabContext<'_>, ink: &Ink) -> Vec<Figure> {
+        self.as_film(cx, ink)
     }
 }
 

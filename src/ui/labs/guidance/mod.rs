@@ -3,14 +3,17 @@
 //! Classifier-free guidance, Ho and Salimans 2022 (arXiv 2207.12598). Here `eps~ = eps_uncond + w (eps_cond - eps_uncond)`;
 //! the paper writes `(1 + w') eps_cond - w' eps_uncond` with `w' = w - 1`. Both are on the screen.
 
+mod figure;
 mod plan;
 mod view;
 
 use self::plan::Plan;
 use super::{Lab, LabContext};
 use crate::diffusion::guidance::{Comparison, compare, guide};
+use crate::figure::Figure;
 use crate::host::HostTensor;
 use crate::ui::clock::{Pace, Stops};
+use crate::ui::export::ink::Ink;
 use crate::ui::widgets::textures::Scale;
 use crate::ui::widgets::tile::HEADER;
 use crate::ui::widgets::track;
@@ -220,5 +223,13 @@ impl Lab for Guidance {
         let full = Self::request(cx, cx.work.guidance.steps);
         let stopped = cx.session.guidance.is_stopped();
         (self.picture.as_ref().is_some_and(|(r, ..)| *r == full) && self.frames.is_some()) || stopped
+    }
+
+    fn figure(&mut self, cx: &mut LabContext<'_>, ink: &Ink) -> Option<Figure> {
+        self.as_figure(cx, ink)
+    }
+
+    fn film(&mut self, cx: &mut LabContext<'_>, ink: &Ink) -> Vec<Figure> {
+        self.as_film(cx, ink)
     }
 }

@@ -257,7 +257,7 @@ fn press<R>(ctx: &Context, work: impl FnOnce(&mut Press) -> R) -> R {
 }
 
 /// The face of equations is drawn so much larger that its small letters are as high as those of the window.
-const EM: f32 = 1.12;
+pub const EM: f32 = 1.12;
 
 /// Size is in design units.
 fn layout(painter: &Painter, theme: &Theme, math: &Math, size: f32) -> Block {
