@@ -1,22 +1,49 @@
 //! The lab of guidance, worked by real clicks and keys: the strip, the interval, the plane. See `tests/ui.rs` for the stand-in.
 //!
-//! With `LOOK=DIR` in the environment, `the_lab_to_look_at` writes every view of the lab at several sizes and in both themes to DIR.
+//! With `LOOK=DIR` in the environment, `the_lab_to_look_at` writes every view of the lab at several sizes and in both themes to
+//! DIR; with `LOOK_REAL=1` of the program's own model in place of the stand-in.
 
 #[allow(dead_code, reason = "not every test file needs every part of the stand-in")]
 mod support;
 
 use diffuscope::ui::theme::ThemeChoice;
-use diffuscope::ui::{App, Options};
-use diffuscope::worker::protocol::{Command, GuidanceInterval, RunRequest, Slot, StripRequest};
+use diffuscope::ui::{App, Backend, Options};
+use diffuscope::worker::Worker;
+use diffuscope::worker::protocol::{Command, Event, GuidanceInterval, JobId, RunRequest, Slot, StripRequest};
 use egui::accesskit::Role;
 use egui::{Key, pos2, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
+use std::sync::Arc;
 use support::{Control, StandIn};
+
+/// The real worker, to look at.
+struct Real(Worker);
+
+impl Backend for Real {
+    fn send(&mut self, command: Command) -> Option<JobId> {
+        self.0.send(command)
+    }
+
+    fn poll(&mut self, max: usize) -> Vec<Event> {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        self.0.poll(max)
+    }
+
+    fn progress(&self, slot: Slot) -> Option<(usize, usize)> {
+        self.0.progress(slot)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.0.is_busy()
+    }
+}
 
 fn open_at(size: [f32; 2], theme: ThemeChoice) -> (Harness<'static, App>, Control) {
     let control = Control::default();
-    let backend = Box::new(StandIn::new(control.clone()));
+    let real = std::env::var("LOOK_REAL").is_ok();
+    let backend: Box<dyn Backend> =
+        if real { Box::new(Real(Worker::spawn(Arc::new(|| {})))) } else { Box::new(StandIn::new(control.clone())) };
     let options = Options { playing: false, lab: Some("guidance".into()), theme: Some(theme), ..Options::default() };
     let harness = Harness::builder()
         .with_size(size)
@@ -33,7 +60,8 @@ fn open() -> (Harness<'static, App>, Control) {
 }
 
 fn settle(harness: &mut Harness<'_, App>) {
-    for _ in 0..900 {
+    let patience = if std::env::var("LOOK_REAL").is_ok() { 20_000 } else { 900 };
+    for _ in 0..patience {
         harness.step();
         if harness.state().is_settled() {
             return;

@@ -7,6 +7,7 @@
 mod interval;
 mod plan;
 mod plane;
+mod projection;
 mod strip;
 mod sweep;
 mod view;

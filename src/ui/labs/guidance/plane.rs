@@ -1,5 +1,6 @@
 //! The predictions as arrows in the plane that they span, to scale, with the line of all scales through their tips.
 
+use super::projection::{Axes, Bounds, Projection, ring_step};
 use super::view::{eps_cond, eps_guided, eps_uncond};
 use super::{Fields, Guidance};
 use crate::diffusion::guidance::Plane;
@@ -13,101 +14,23 @@ use egui::{Align2, CursorIcon, Painter, Pos2, Rect, Role, Sense, Shape, Stroke, 
 
 /// Scales that have a tick on the line.
 const TICKS: [f64; 6] = [0.0, 1.0, 3.0, 7.5, 12.0, 20.0];
-/// How far along the line the view reaches: to the first of these that is beyond the scale in use.
-const REACHES: [f64; 3] = [8.5, 13.0, 20.5];
 const HINT: &str = "Every w has its place on this line. Drag to set w.";
+
+/// Where both tips are nearer to each other than this, in design units, the tips are shown enlarged and the whole in the corner.
+const TOO_NEAR: f32 = 16.0;
+
+/// What is seen of the plane: a part of it, and whether that is the tips alone.
+#[derive(Debug, Clone, Copy)]
+struct View {
+    bounds: Bounds,
+    tips: bool,
+}
 
 /// What is kept from frame to frame.
 #[derive(Default)]
 pub struct State {
     /// The part of the plane in view while the handle is held, so that it does not run from under the hand.
-    held: Option<Bounds>,
-}
-
-/// A part of the plane, along its [`Axes`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Bounds {
-    min: [f64; 2],
-    max: [f64; 2],
-}
-
-/// How the plane is turned: the scale grows to the right, as on the slider, and the origin lies below the line.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Axes {
-    right: [f64; 2],
-    up: [f64; 2],
-}
-
-impl Axes {
-    fn of(plane: &Plane) -> Self {
-        let difference = plane.difference();
-        let length = Plane::norm(difference);
-        if length == 0.0 {
-            return Self { right: [1.0, 0.0], up: [0.0, 1.0] };
-        }
-        let right = difference.map(|v| v / length);
-        let up = [-right[1], right[0]];
-        let below = up[0] * plane.uncond[0] + up[1] * plane.uncond[1] >= 0.0;
-        Self { right, up: if below { up } else { up.map(|v| -v) } }
-    }
-
-    fn turn(&self, [x, y]: [f64; 2]) -> [f64; 2] {
-        [self.right[0] * x + self.right[1] * y, self.up[0] * x + self.up[1] * y]
-    }
-
-    fn back(&self, [x, y]: [f64; 2]) -> [f64; 2] {
-        [self.right[0] * x + self.up[0] * y, self.right[1] * x + self.up[1] * y]
-    }
-}
-
-impl Bounds {
-    /// What has to be seen: the origin, both predictions, and the line from a little below `w = 0` to beyond the scale in use.
-    fn around(plane: &Plane, scale: f64) -> Self {
-        let axes = Axes::of(plane);
-        let reach = REACHES.into_iter().find(|reach| scale < *reach).unwrap_or(REACHES[2]);
-        let mut bounds = Self { min: [0.0; 2], max: [0.0; 2] };
-        for point in [plane.uncond, plane.cond, plane.at(-0.2), plane.at(reach)].map(|point| axes.turn(point)) {
-            for axis in 0..2 {
-                bounds.min[axis] = bounds.min[axis].min(point[axis]);
-                bounds.max[axis] = bounds.max[axis].max(point[axis]);
-            }
-        }
-        bounds
-    }
-}
-
-/// From the plane to the screen: one scale for both axes.
-#[derive(Debug, Clone, Copy)]
-struct Projection {
-    axes: Axes,
-    origin: Pos2,
-    points_per_unit: f64,
-}
-
-impl Projection {
-    fn new(axes: Axes, bounds: Bounds, room: Rect) -> Self {
-        let size = [0, 1].map(|axis| (bounds.max[axis] - bounds.min[axis]).max(1e-9));
-        let points_per_unit = (f64::from(room.width()) / size[0]).min(f64::from(room.height()) / size[1]).max(1e-9);
-        let middle = [0, 1].map(|axis| (points_per_unit * 0.5 * (bounds.min[axis] + bounds.max[axis])) as f32);
-        Self { axes, origin: room.center() + vec2(-middle[0], middle[1]), points_per_unit }
-    }
-
-    fn place(&self, point: [f64; 2]) -> Pos2 {
-        let [x, y] = self.axes.turn(point).map(|v| (v * self.points_per_unit) as f32);
-        self.origin + vec2(x, -y)
-    }
-
-    fn back(&self, place: Pos2) -> [f64; 2] {
-        let offset = place - self.origin;
-        self.axes.back([offset.x, -offset.y].map(|v| f64::from(v) / self.points_per_unit))
-    }
-}
-
-/// A round distance between two circles of equal norm that are at least `points` apart.
-fn ring_step(projection: &Projection, points: f64) -> f64 {
-    let least = points / projection.points_per_unit;
-    let power = 10_f64.powf(least.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|digit| digit * power).find(|step| *step >= least).unwrap_or(10.0 * power)
+    held: Option<View>,
 }
 
 /// Labels that do not lie over each other: a later one that would is left out.
@@ -186,10 +109,18 @@ impl Guidance {
 
         let note = theme.px(44.0);
         let inner = Rect::from_min_max(field.min, field.max - vec2(0.0, note));
-        let room = Rect::from_min_max(inner.min + vec2(theme.px(60.0), theme.px(66.0)), inner.max - vec2(theme.px(34.0), theme.px(20.0)));
         let scale = Self::scale(cx);
-        let bounds = self.plane.held.unwrap_or_else(|| Bounds::around(&plane, scale));
-        let projection = Projection::new(Axes::of(&plane), bounds, room);
+        let room = Rect::from_min_max(inner.min + vec2(theme.px(60.0), theme.px(66.0)), inner.max - vec2(theme.px(34.0), theme.px(20.0)));
+        let axes = Axes::of(&plane);
+        let whole = Projection::new(axes, Bounds::around(&plane, scale), room);
+        let view = self.plane.held.unwrap_or_else(|| {
+            let apart = Plane::norm(plane.difference()) * whole.points_per_unit;
+            let tips = apart < f64::from(theme.px(TOO_NEAR)) && fields.comparison.norm_difference > 0.0;
+            View { bounds: if tips { Bounds::of_tips(&plane, scale) } else { Bounds::around(&plane, scale) }, tips }
+        });
+        let corner = Rect::from_min_size(inner.left_bottom() - vec2(-theme.px(10.0), theme.px(116.0)), Vec2::splat(theme.px(108.0)));
+        let room = if view.tips { room.with_min_x(corner.right() + theme.px(48.0)) } else { room };
+        let projection = Projection::new(axes, view.bounds, room);
 
         let handle = projection.place(plane.at(scale));
         let grip = Rect::from_center_size(handle, Vec2::splat(theme.px(26.0)));
@@ -202,10 +133,13 @@ impl Guidance {
             cx.work.guidance.guidance_scale = Some((next.clamp(0.0, track::MOST) * 10.0).round() / 10.0);
         }
         let held = response.is_pointer_button_down_on();
-        self.plane.held = held.then_some(bounds);
+        self.plane.held = held.then_some(view);
 
         let painter = ui.painter().with_clip_rect(inner);
-        paint(&painter, theme, fields, &projection, track::MOST);
+        paint(&painter, theme, fields, &projection, view.tips);
+        if view.tips {
+            paint_whole(&painter, theme, fields, &projection, corner);
+        }
         let handle = projection.place(plane.at(Self::scale(cx)));
         let over = response.hovered() || held;
         let color = p.symbol(Symbol::Guided);
@@ -218,9 +152,13 @@ impl Guidance {
 
         let count = fields.uncond.len();
         let note = if fields.scale == Self::scale(cx) {
-            format!(
-                "Lengths and angle are those of the {count} numbers. The guided one lies exactly in this plane: it is a weighted sum of the other two."
-            )
+            let exact = "The guided one lies exactly in this plane: it is a weighted sum of the other two.";
+            if view.tips {
+                let times = projection.points_per_unit / whole.points_per_unit;
+                format!("The tips, {times:.0}× enlarged; the whole is in the corner. {exact}")
+            } else {
+                format!("Lengths and angle are those of the {count} numbers. {exact}")
+            }
         } else {
             "This t is outside the interval: w = 1 acts, and the guided prediction is the conditional one.".to_owned()
         };
@@ -233,7 +171,8 @@ impl Guidance {
 }
 
 /// Everything but the handle.
-fn paint(painter: &Painter, theme: &Theme, fields: &Fields, projection: &Projection, most: f64) {
+fn paint(painter: &Painter, theme: &Theme, fields: &Fields, projection: &Projection, tips: bool) {
+    let most = track::MOST;
     let p = theme.palette();
     let plane = &fields.plane;
     let place = |point: [f64; 2]| projection.place(point);
@@ -243,8 +182,10 @@ fn paint(painter: &Painter, theme: &Theme, fields: &Fields, projection: &Project
 
     let step = ring_step(projection, f64::from(theme.px(64.0)));
     let radius_of = |ring: usize| (ring as f64 * step * projection.points_per_unit) as f32;
-    let farthest = painter.clip_rect().size().length();
-    let rings: Vec<usize> = (1..60).take_while(|ring| radius_of(*ring) < farthest).collect();
+    let clip = painter.clip_rect();
+    let (nearest, farthest) = (if tips { origin.y - clip.bottom() } else { 0.0 }, clip.distance_to_pos(origin) + clip.size().length());
+    let in_view = |ring: &usize| (nearest..farthest).contains(&radius_of(*ring));
+    let rings: Vec<usize> = (1..2000).filter(in_view).take(60).collect();
     for ring in &rings {
         painter.circle_stroke(origin, radius_of(*ring), Stroke::new(1.0, Palette::faint(p.line, 0.8)));
     }
@@ -295,47 +236,43 @@ fn paint(painter: &Painter, theme: &Theme, fields: &Fields, projection: &Project
         labels.text(at + vec2(0.0, theme.px(17.0)), format!("{tick}"), p.dim);
     }
     for ring in rings {
+        let norm = format!("{}", ring as f64 * step);
+        if tips {
+            let across = clip.right() - theme.px(18.0) - origin.x;
+            let down = (radius_of(ring).powi(2) - across * across).max(0.0).sqrt();
+            labels.text(origin + vec2(across, -down), norm, p.dim);
+            continue;
+        }
         for across in [-radius_of(ring), radius_of(ring)] {
-            labels.text(origin + vec2(across, 0.0), format!("{}", ring as f64 * step), p.dim);
+            labels.text(origin + vec2(across, 0.0), norm.clone(), p.dim);
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PLANE: Plane = Plane { uncond: [50.0, 0.0], cond: [48.0, 5.0] };
-
-    #[test]
-    fn the_plane_is_shown_to_scale_and_points_lead_back() {
-        let room = Rect::from_min_size(pos2(10.0, 20.0), vec2(300.0, 200.0));
-        for scale in [0.0, 5.0, 9.0, 20.0] {
-            let bounds = Bounds::around(&PLANE, scale);
-            let projection = Projection::new(Axes::of(&PLANE), bounds, room);
-            for point in [[0.0, 0.0], PLANE.uncond, PLANE.cond, PLANE.at(scale)] {
-                let place = projection.place(point);
-                assert!(room.expand(0.1).contains(place), "{scale}: {point:?} at {place}");
-                let back = projection.back(place);
-                assert!((back[0] - point[0]).hypot(back[1] - point[1]) < 1e-3, "{back:?}");
-            }
-            let [low, high] = [0.0, 20.0].map(|w| projection.place(PLANE.at(w)));
-            assert!((low.y - high.y).abs() < 0.1 && low.x < high.x && projection.origin.y > low.y, "w grows to the right above the origin");
-            let drawn = (projection.place(PLANE.cond) - projection.place(PLANE.uncond)).length();
-            let length = Plane::norm(PLANE.difference()) * projection.points_per_unit;
-            assert!((f64::from(drawn) / length - 1.0).abs() < 1e-4);
-        }
-        let nothing = Plane { uncond: [0.0; 2], cond: [0.0; 2] };
-        assert!(Projection::new(Axes::of(&nothing), Bounds::around(&nothing, 5.0), room).place([0.0; 2]).x.is_finite());
+/// The whole plane in a corner, with a frame around the part that is shown enlarged.
+fn paint_whole(painter: &Painter, theme: &Theme, fields: &Fields, shown: &Projection, corner: Rect) {
+    let p = theme.palette();
+    let plane = &fields.plane;
+    let field = painter.clip_rect().with_min_x(corner.right());
+    painter.rect(corner, theme.px(5.0), p.ground, theme.hairline(), egui::StrokeKind::Inside);
+    let room = corner.shrink2(vec2(theme.px(12.0), theme.px(16.0)));
+    let whole = Projection::new(shown.axes, Bounds::around(plane, fields.scale), room);
+    let painter = painter.with_clip_rect(corner);
+    let [left, right] = [0.0, track::MOST].map(|w| whole.place(plane.at(w)));
+    painter.line_segment([left, right], Stroke::new(1.0, p.dim));
+    let tips = [
+        (plane.uncond, p.symbol(Symbol::Unconditional)),
+        (plane.cond, p.symbol(Symbol::Conditional)),
+        (plane.at(fields.scale), p.symbol(Symbol::Guided)),
+    ];
+    for (tip, color) in tips {
+        arrow(&painter, whole.origin, whole.place(tip), Stroke::new(theme.px(1.5), color));
     }
-
-    #[test]
-    fn circles_stand_at_round_norms() {
-        for points_per_unit in [0.3, 1.0, 7.0, 130.0] {
-            let step = ring_step(&Projection { axes: Axes::of(&PLANE), origin: Pos2::ZERO, points_per_unit }, 60.0);
-            assert!((60.0..=150.1).contains(&(step * points_per_unit)), "{step}");
-            let digit = step / 10_f64.powf(step.log10().floor() + 1e-9);
-            assert!([1.0, 2.0, 5.0, 10.0].iter().any(|d| (d - digit).abs() < 1e-6), "{step}");
-        }
-    }
+    painter.circle_filled(whole.origin, theme.px(2.5), p.text);
+    let [a, b] = [field.min, field.max].map(|place| whole.place(shown.back(place)));
+    let frame = Rect::from_two_pos(a, b).intersect(corner.shrink(3.0));
+    painter.rect_stroke(frame, 2.0, Stroke::new(1.0, p.text), egui::StrokeKind::Outside);
+    let angle = format!("angle {:.1}°", fields.comparison.angle_degrees);
+    let at = pos2(corner.left() + theme.px(8.0), corner.bottom() - theme.px(9.0));
+    painter.text(at, Align2::LEFT_CENTER, angle, theme.font(Weight::Medium, 11.5), p.text);
 }

@@ -285,7 +285,7 @@ fn sweep_header(cx: &mut LabContext<'_>, ui: &mut Ui, rect: Rect) {
         (true, Some((done, total))) if total > 0 => format!("measuring {done}/{total}"),
         (true, _) => "waiting".to_owned(),
         _ if stopped => "stopped".to_owned(),
-        _ => "over w".to_owned(),
+        _ => "over w, for this prompt".to_owned(),
     };
     ui.painter().text(rect.left_center(), Align2::LEFT_CENTER, text, theme.font(Weight::Regular, 14.0), p.dim);
 }
