@@ -137,8 +137,8 @@ fn decode(latents: &HostTensor) -> HostTensor {
 enum Work {
     Forward(ForwardRequest, usize),
     Reverse(RunRequest, HostTensor, usize),
-    /// A strip, and how many of its pictures are made: those of the quick round first.
-    Strip(StripRequest, usize),
+    /// A strip, how many of its pictures are made (those of the quick round first), and where the next one is.
+    Strip(StripRequest, usize, Option<HostTensor>, usize),
     /// A sweep, and how many of its points are measured, round by round.
     Sweep(SweepRequest, usize),
     Once(Box<Command>),
@@ -158,6 +158,8 @@ pub struct StandIn {
     channels: usize,
     schedule: NoiseSchedule,
     all: PointData,
+    /// Those of each colour.
+    colored: [PointData; 4],
     next: u64,
     queue: VecDeque<Job>,
     events: VecDeque<Event>,
@@ -174,7 +176,9 @@ impl StandIn {
     pub fn with_channels(control: Control, channels: usize) -> Self {
         let schedule = ScheduleInfo::find("squaredcos_cap_v2").expect("in the table").build(&[], 1000).expect("valid");
         let all = PointData::new((0..24).map(|seed| encode(&draw(seed), channels)).collect()).expect("points");
-        Self { control, channels, schedule, all, next: 0, queue: VecDeque::new(), events: VecDeque::new(), polls: 0 }
+        let of = |color: u64| (0..24).filter(|seed| seed % 4 == color).map(|seed| encode(&draw(seed), channels)).collect();
+        let colored = [0, 1, 2, 3].map(|color| PointData::new(of(color)).expect("points"));
+        Self { control, channels, schedule, all, colored, next: 0, queue: VecDeque::new(), events: VecDeque::new(), polls: 0 }
     }
 
     fn level(&self, timestep: usize) -> Level {
@@ -182,10 +186,10 @@ impl StandIn {
     }
 
     /// What the prompt stands for: the pictures whose colour word is in it.
-    fn conditional(&self, prompt: &str) -> PointData {
+    fn conditional(&mut self, prompt: &str) -> &mut PointData {
         let colors = ["red", "yellow", "blue", "pink"];
-        let word = colors.iter().position(|c| prompt.contains(c)).unwrap_or(prompt.len() % 4) as u64;
-        PointData::new((0..24).filter(|s| s % 4 == word).map(|s| encode(&draw(s), self.channels)).collect()).expect("points")
+        let color = colors.iter().position(|color| prompt.contains(color)).unwrap_or(prompt.len() % 4);
+        &mut self.colored[color]
     }
 
     fn frame(&mut self, x: &HostTensor, timestep: usize, prompt: &str, scale: f64, place: (usize, usize), pictures: bool) -> Frame {
@@ -276,18 +280,21 @@ impl StandIn {
                     return;
                 }
             }
-            Work::Strip(request, at) => {
+            Work::Strip(request, at, x, step) => {
                 let (request, place) = (request.clone(), *at);
                 let (round, index) = (place / request.scales.len(), place % request.scales.len());
                 let steps = [request.coarse_steps, request.run.steps][round];
                 let run = RunRequest { steps, guidance_scale: request.scales[index], ..request.run.clone() };
-                let (mut x, mut latents) = (self.start(&run).0, None);
-                for at in 0..steps {
-                    x = self.step(&run, &x, at).1;
-                    latents = Some(x.clone());
+                let here = x.take().unwrap_or_else(|| self.start(&run).0);
+                let next = self.step(&run, &here, *step).1;
+                if *step + 1 < steps {
+                    (*x, *step) = (Some(next), *step + 1);
+                    self.queue.push_front(job);
+                    return;
                 }
-                let picture = decode(&latents.expect("a step"));
-                self.events.push_back(Event::StripPicture { job: id, index, steps, picture, elapsed_ms: 31.0 * steps as f64 });
+                (*x, *step) = (None, 0);
+                let (picture, elapsed_ms) = (decode(&next), 31.0 * steps as f64);
+                self.events.push_back(Event::StripPicture { job: id, index, steps, picture, elapsed_ms });
                 *at += 1;
                 if *at == 2 * request.scales.len() {
                     self.events.push_back(Event::StripDone { job: id });
@@ -427,7 +434,7 @@ impl Backend for StandIn {
             }
             Command::Strip(request) => {
                 let total = 2 * request.scales.len();
-                (Work::Strip(request, 0), total)
+                (Work::Strip(request, 0, None, 0), total)
             }
             Command::Sweep(request) => {
                 let total = request.rounds.len() * request.scales.len();

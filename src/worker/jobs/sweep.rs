@@ -7,7 +7,7 @@ use crate::host::HostTensor;
 use crate::measure::{Estimate, Meter, Proportion, Sample, halve, pairwise_diversity, saturation, score};
 use crate::pipeline::Pipeline;
 use crate::worker::cache::{Entry, Measured};
-use crate::worker::protocol::{Event, Ruler, RunRequest, SweepPoint, SweepRequest};
+use crate::worker::protocol::{Event, Ruler, RunRequest, Start, SweepPoint, SweepRequest};
 use crate::world::Facts;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -40,7 +40,9 @@ pub(super) fn run(desk: &Desk, request: &SweepRequest) -> Result<(), JobError> {
     desk.progress(0, total);
     let goal = goal(desk, pipeline, &request.run.prompt)?;
     desk.answer(Event::SweepBegun { job: desk.job.id, ruler: goal.ruler() })?;
-    let entry = desk.room.cache.as_ref().map(|folder| Entry::new(folder, key(pipeline, request)));
+    // What starts elsewhere than in noise is not told apart by its key.
+    let folder = desk.room.cache.as_ref().filter(|_| request.run.start == Start::Noise);
+    let entry = folder.map(|folder| Entry::new(folder, key(pipeline, request)));
     let mut samples = entry.as_ref().map_or_else(|| vec![Vec::new(); request.scales.len()], |entry| entry.read(request.scales.len()));
     samples.iter_mut().for_each(|of| of.truncate(most));
     let cached: Vec<usize> = samples.iter().map(Vec::len).collect();
