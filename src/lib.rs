@@ -24,7 +24,7 @@
 //! | [`pipeline`] | an open model: encode, predict, generate, decode | model, diffusion, compute |
 //! | [`measure`] | what can be said in numbers: reconstruction, retrieval, adherence, diversity | world, model, compute |
 //! | [`train`] | objectives, data order, optimizer, averages, checkpoints | model, diffusion, compute, world, measure |
-//! | [`worker`] | protocol, mailbox, jobs | pipeline, train, measure, world, figure |
+//! | [`worker`] | protocol, mailbox, jobs, measurements kept on the disk | pipeline, train, measure, world, figure |
 //! | [`figure`] | a figure as data; one writer per format; the state inside a PNG; files whole or not at all | diffusion |
 //! | [`ui`] | the window: clock, theme, widgets, labs | worker::protocol, diffusion, figure |
 //! | [`cli`] | one file per command | everything |

@@ -74,6 +74,8 @@ fn generate_writes_a_picture_and_prints_its_path_alone() {
     assert_eq!(image::load_from_memory(&first).unwrap().width() as usize, common::SIDE);
     assert!(run(&args).status.success());
     assert_eq!(fs::read(&path).unwrap(), first, "the same seed gives the same picture");
+    assert!(run(&[&args[..], &["--guidance-interval", "0", "1000"]].concat()).status.success());
+    assert_eq!(fs::read(&path).unwrap(), first, "an interval of all timesteps is no interval");
     let other = run(&["generate", "hut", "--model", model.to_str().unwrap(), "--steps", "3", "--seed", "6", "-o", path.to_str().unwrap()]);
     assert!(other.status.success());
     assert_ne!(fs::read(&path).unwrap(), first);
@@ -173,6 +175,7 @@ fn what_generate_cannot_do_is_said() {
     with(&["--latents", folder.path().to_str().unwrap()], &["not a file"]);
     with(&["--steps", "0"], &[]);
     with(&["--guidance", "nan"], &["--guidance"]);
+    with(&["--guidance-interval", "700", "200"], &["--guidance-interval", "200 700"]);
     with(&["-o", &file("none/a.png")], &["none/a.png", "does not exist"]);
     with(&["-o", &file("text/a.png")], &["text/a.png", "not a folder"]);
     with(&["-o", folder.path().to_str().unwrap()], &["is a folder"]);

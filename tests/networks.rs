@@ -4,7 +4,7 @@
 use diffuscope::compute::Tensor;
 use diffuscope::compute::candle::CandleTensor;
 use diffuscope::compute::meta::{FlopCounter, Meta};
-use diffuscope::diffusion::SAMPLERS;
+use diffuscope::diffusion::{GuidanceInterval, SAMPLERS};
 use diffuscope::host::HostTensor;
 use diffuscope::model::checkpoint::{Checkpoint, CheckpointSource};
 use diffuscope::model::clip::ClipTextConfig;
@@ -242,6 +242,32 @@ fn a_run_goes_on_from_its_middle_bit_for_bit() {
         let beyond = GenerateRequest { start: Start::Continue { x: steps[0].x.clone(), index: 5 }, ..whole };
         let message = pipeline.generate(&beyond, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
         assert!(message.contains("5 steps") && message.contains("step 5"), "{message}");
+    }
+}
+
+#[test]
+fn a_guidance_interval_of_all_is_constant_and_one_of_nothing_is_no_guidance() {
+    let pipeline = open("sd1_shape");
+    let base = GenerateRequest { prompt: "a house".into(), negative: "snow".into(), steps: 6, ..GenerateRequest::default() };
+    let with = |guidance_scale, ends: Option<[f64; 2]>, sampler| {
+        let guidance_interval = ends.map(|[low, high]| GuidanceInterval { low, high });
+        let request = GenerateRequest { guidance_scale, guidance_interval, sampler, ..base.clone() };
+        let mut eps = Vec::new();
+        let generated = pipeline.generate(&request, &mut |step| {
+            eps.push(step.eps.clone());
+            ControlFlow::Continue(())
+        });
+        let (generated, drawn) = (generated.unwrap().latents, pipeline.draw(&request, &mut |_, _| ControlFlow::Continue(())).unwrap());
+        assert_eq!(generated, drawn.latents, "one evaluation in place of two changes nothing");
+        (generated, eps)
+    };
+    for sampler in SAMPLERS {
+        let all = pipeline.card().num_train_timesteps as f64;
+        assert_eq!(with(7.5, Some([0.0, all]), sampler), with(7.5, None, sampler), "{}", sampler.id);
+        assert_eq!(with(7.5, Some([400.0, 400.0]), sampler), with(1.0, None, sampler), "{}", sampler.id);
+        let some = with(7.5, Some([200.0, 600.0]), sampler).0;
+        assert!(some != with(7.5, None, sampler).0 && some != with(1.0, None, sampler).0, "{}", sampler.id);
+        with(0.0, None, sampler);
     }
 }
 

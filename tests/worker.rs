@@ -8,7 +8,8 @@ use diffuscope::host::HostTensor;
 use diffuscope::pipeline::{GenerateRequest, Pipeline};
 use diffuscope::worker::Worker;
 use diffuscope::worker::protocol::{
-    Command, DeviceKind, Event, ForwardRequest, Frame, JobId, ModelSource, PictureSource, RunRequest, Slot, Start,
+    Command, DeviceKind, Event, ForwardRequest, Frame, GuidanceInterval, JobId, ModelSource, PictureSource, Ruler, RunRequest, Slot, Start,
+    StripRequest, SweepPoint, SweepRequest,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -61,6 +62,7 @@ fn request(steps: usize) -> RunRequest {
         seed: 3,
         steps,
         guidance_scale: 4.0,
+        guidance_interval: None,
         sampler: "ddim".into(),
         decode_every_step: true,
         ..RunRequest::default()
@@ -336,4 +338,133 @@ fn the_window_is_woken_for_what_comes() {
     worker.send(Command::Reverse(Slot::Reverse, request(4)));
     let events = until_idle(&mut worker);
     assert!(woken.load(Ordering::Relaxed) >= events.len() / 2, "{} events, woken {woken:?} times", events.len());
+}
+
+/// The program's own model, and measurements kept in `cache`.
+fn open_own(cache: &std::path::Path) -> Worker {
+    let mut worker = Worker::spawn_with_cache(Arc::new(|| {}), Some(cache.to_owned()));
+    worker.send(Command::OpenModel { source: ModelSource::Embedded, device: DeviceKind::Cpu });
+    worker
+}
+
+fn own_run(steps: usize) -> RunRequest {
+    RunRequest { prompt: "a red house at sea at night".into(), negative: String::new(), decode_every_step: false, ..request(steps) }
+}
+
+#[test]
+fn a_strip_is_made_quickly_first_and_each_picture_is_that_of_the_sliders_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut worker = open_own(folder.path());
+    let scales = vec![0.0, 1.0, 3.0, 7.5, 12.0, 20.0];
+    for guidance_interval in [None, Some(GuidanceInterval { low: 300.0, high: 800.0 })] {
+        let run = RunRequest { guidance_interval, ..own_run(4) };
+        worker.send(Command::Strip(StripRequest { run: run.clone(), scales: scales.clone(), coarse_steps: 2 }));
+        let events = until(&mut worker, |event| matches!(event, Event::StripDone { .. } | Event::Failed { .. }));
+        let pictures: Vec<(usize, usize, &HostTensor)> = events
+            .iter()
+            .filter_map(
+                |event| if let Event::StripPicture { index, steps, picture, .. } = event { Some((*steps, *index, picture)) } else { None },
+            )
+            .collect();
+        let order: Vec<_> = pictures.iter().map(|(steps, index, _)| (*steps, *index)).collect();
+        assert_eq!(order, [2, 4].into_iter().flat_map(|steps| (0..6).map(move |index| (steps, index))).collect::<Vec<_>>());
+        // One evaluation a step gives, for w = 0 and 1, what two give; and an interval acts in both ways alike.
+        for (steps, index, picture) in pictures.into_iter().filter(|(steps, index, _)| *steps == 4 || *index == 3) {
+            worker.send(Command::Reverse(Slot::Guidance, RunRequest { steps, guidance_scale: scales[index], ..run.clone() }));
+            let events = until(&mut worker, |event| matches!(event, Event::RunDone { .. } | Event::Failed { .. }));
+            let Some(Event::RunDone { picture: slider, .. }) = events.last() else { panic!("{events:?}") };
+            assert!(slider == picture, "w = {}, {steps} steps, {guidance_interval:?}", scales[index]);
+        }
+    }
+}
+
+#[test]
+fn the_sliders_run_goes_before_a_strip_that_is_being_made() {
+    let tiny = TinyPipeline::new();
+    let mut worker = open(&tiny);
+    let strip = worker.send(Command::Strip(StripRequest { run: request(300), scales: vec![1.0, 4.0], coarse_steps: 200 })).unwrap();
+    until(&mut worker, |event| matches!(event, Event::Started { slot: Slot::Strip, .. }));
+    worker.send(Command::Reverse(Slot::Guidance, request(3)));
+    let done = |event: &Event| matches!(event, Event::RunDone { slot: Slot::Guidance, .. } | Event::StripDone { .. });
+    assert!(matches!(until(&mut worker, done).last(), Some(Event::RunDone { .. })), "the strip was finished first");
+    worker.send(Command::Cancel(Slot::Strip));
+    let events = until_idle(&mut worker);
+    assert!(events.iter().any(|event| matches!(event, Event::Cancelled { job, slot: Slot::Strip } if *job == strip)), "{events:?}");
+}
+
+fn points(events: &[Event]) -> Vec<Arc<SweepPoint>> {
+    events.iter().filter_map(|event| if let Event::SweepPoint { point, .. } = event { Some(Arc::clone(point)) } else { None }).collect()
+}
+
+fn ruler(events: &[Event]) -> &Ruler {
+    events.iter().find_map(|event| if let Event::SweepBegun { ruler, .. } = event { Some(ruler) } else { None }).expect("begun")
+}
+
+#[test]
+fn a_sweep_is_gone_on_with_from_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let sweep = |rounds: &[usize]| SweepRequest { run: own_run(2), scales: vec![1.0, 7.5], rounds: rounds.to_vec() };
+    let ended =
+        |event: &Event| matches!(event, Event::SweepDone { .. } | Event::Cancelled { slot: Slot::Sweep, .. } | Event::Failed { .. });
+    let mut worker = open_own(folder.path());
+    let job = worker.send(Command::Sweep(sweep(&[3, 500]))).unwrap();
+    until(&mut worker, |event| matches!(event, Event::SweepPoint { point, .. } if point.index == 1));
+    worker.send(Command::Cancel(Slot::Sweep));
+    let events = until(&mut worker, ended);
+    assert!(matches!(events.last(), Some(Event::Cancelled { job: cancelled, .. }) if *cancelled == job), "{events:?}");
+    drop(worker);
+
+    let mut worker = open_own(folder.path());
+    worker.send(Command::Sweep(sweep(&[3])));
+    let events = until(&mut worker, ended);
+    assert_eq!(ruler(&events), &Ruler::Judge);
+    let first = points(&events);
+    assert_eq!(first.iter().map(|point| (point.index, point.cached, point.pictures.len())).collect::<Vec<_>>(), [(0, 3, 3), (1, 3, 3)]);
+    for point in &first {
+        let adherence = point.adherence.expect("a caption that the judge can check");
+        assert!((0.0..=1.0).contains(&adherence.low) && (0.0..=1.0).contains(&adherence.high), "{adherence:?}");
+        assert!(point.diversity.value > 0.0 && point.diversity.high > point.diversity.value, "{:?}", point.diversity);
+        assert!((0.0..=1.0).contains(&point.saturation.value) && point.clipped.value >= 0.0);
+    }
+
+    // A damaged file is as good as none: the same is measured again, and comes out the same.
+    let index = walk(folder.path()).into_iter().find(|path| path.ends_with("sweep.json")).expect("an index");
+    std::fs::write(&index, b"{\"version\":1,").unwrap();
+    worker.send(Command::Sweep(sweep(&[3])));
+    let again = points(&until(&mut worker, ended));
+    assert_eq!(again.iter().map(|point| point.cached).collect::<Vec<_>>(), [0, 0]);
+    for (a, b) in first.iter().zip(&again) {
+        assert!(a.pictures == b.pictures && a.adherence == b.adherence);
+        assert!((a.diversity.value - b.diversity.value).abs() < 1e-9 && (a.saturation.value - b.saturation.value).abs() < 1e-9);
+    }
+    // What no caption says is held against CLIP's word.
+    let run = RunRequest { prompt: "something quite other".into(), ..own_run(2) };
+    worker.send(Command::Sweep(SweepRequest { run, scales: vec![1.0], rounds: vec![3] }));
+    let events = until(&mut worker, ended);
+    assert_eq!(ruler(&events), &Ruler::Similarity);
+    assert!(points(&events)[0].adherence.is_some_and(|adherence| (-1.0..=1.0).contains(&adherence.value)));
+}
+
+#[test]
+fn a_model_without_a_judge_is_measured_as_far_as_that_goes() {
+    let (tiny, folder) = (TinyPipeline::new(), tempfile::tempdir().unwrap());
+    let mut worker = Worker::spawn_with_cache(Arc::new(|| {}), Some(folder.path().join("cache")));
+    worker.send(Command::OpenModel { source: ModelSource::Folder(tiny.path()), device: DeviceKind::Cpu });
+    worker.send(Command::Sweep(SweepRequest { run: request(3), scales: vec![2.0], rounds: vec![3] }));
+    let events = until(&mut worker, |event| matches!(event, Event::SweepDone { .. } | Event::Failed { .. }));
+    assert!(matches!(ruler(&events), Ruler::None(why) if why.contains("adherence")), "{events:?}");
+    let point = &points(&events)[0];
+    assert!(point.adherence.is_none() && point.diversity.value > 0.0 && point.pictures.len() == 3);
+    // A folder that cannot be written to keeps nothing, and the measuring goes on.
+    std::fs::write(folder.path().join("file"), b"").unwrap();
+    let mut worker = Worker::spawn_with_cache(Arc::new(|| {}), Some(folder.path().join("file")));
+    worker.send(Command::OpenModel { source: ModelSource::Folder(tiny.path()), device: DeviceKind::Cpu });
+    worker.send(Command::Sweep(SweepRequest { run: request(3), scales: vec![2.0], rounds: vec![3] }));
+    let events = until(&mut worker, |event| matches!(event, Event::SweepDone { .. } | Event::Failed { .. }));
+    assert_eq!(points(&events).len(), 1, "{events:?}");
+}
+
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }

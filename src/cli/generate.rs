@@ -3,7 +3,7 @@
 use super::dump::{Dump, read_latents};
 use super::options::ModelArgs;
 use super::{interrupt, output};
-use crate::diffusion::{SAMPLERS, SamplerInfo};
+use crate::diffusion::{GuidanceInterval, SAMPLERS, SamplerInfo};
 use crate::figure;
 use crate::pipeline::{GenerateRequest, Pipeline, Start};
 use anyhow::{Context, Result, bail, ensure};
@@ -18,6 +18,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:\n  \
     diffuscope generate \"a red house by the sea at night\" -o house.png\n  \
     diffuscope generate \"a yellow balloon\" --negative \"snow\" --seed 7 --steps 25 --guidance 3 --sampler euler\n  \
+    diffuscope generate \"a blue boat\" --guidance 12 --guidance-interval 200 700\n  \
     diffuscope generate \"a windmill\" --model stable-diffusion-v1-5 --dump run.safetensors\n\n\
     The dump holds token_ids [2, L] (negative, positive), text_embeddings, latents_00 .. latents_NN, eps_uncond_00 ..,\n\
     eps_cond_00 .. as the U-Net gives them, and image; for --sampler euler the latents are in its sigma space, x / alpha.")]
@@ -36,6 +37,9 @@ pub struct GenerateArgs {
     /// Guidance scale w: 0 ignores the prompt, 1 takes it as it is, more exaggerates it; as the model likes it by default
     #[arg(long, value_name = "W", allow_negative_numbers = true)]
     guidance: Option<f64>,
+    /// Timesteps at which the guidance acts, from LO up to but without HI; at all others w is 1
+    #[arg(long, value_names = ["LO", "HI"], num_args = 2)]
+    guidance_interval: Option<Vec<usize>>,
     /// How the next level's latents follow from a prediction
     #[arg(long, value_parser = sampler_parser(), default_value = SAMPLERS[0].id)]
     sampler: &'static SamplerInfo,
@@ -62,6 +66,13 @@ fn sampler_parser() -> impl TypedValueParser<Value = &'static SamplerInfo> {
 /// A model or a file of latents that cannot be opened, a request out of range, a file that cannot be written, Ctrl-C.
 pub fn run(args: &GenerateArgs) -> Result<()> {
     ensure!(args.guidance.is_none_or(f64::is_finite), "--guidance must be a number");
+    let guidance_interval = match args.guidance_interval.as_deref() {
+        Some(&[low, high]) => {
+            ensure!(low <= high, "--guidance-interval takes its lower end first: {high} {low}, not {low} {high}");
+            Some(GuidanceInterval { low: low as f64, high: high as f64 })
+        }
+        _ => None,
+    };
     interrupt::listen();
     let bar = output::progress(0, "steps");
     bar.set_message("opening the model");
@@ -83,6 +94,7 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
         seed: args.seed,
         steps: args.steps.unwrap_or(card.default_steps),
         guidance_scale: args.guidance.unwrap_or(card.default_guidance),
+        guidance_interval,
         sampler: args.sampler,
         start,
     };

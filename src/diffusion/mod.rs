@@ -19,7 +19,7 @@ pub mod schedule;
 pub mod scheduler_config;
 pub mod spacing;
 
-pub use guidance::guide;
+pub use guidance::{GuidanceInterval, guide};
 pub use level::Level;
 pub use plan::{Plan, PlanError, Visit, plan};
 pub use prediction::PredictionType;

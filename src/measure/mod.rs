@@ -3,6 +3,7 @@
 mod adherence;
 mod image_encoder;
 mod judge;
+mod meter;
 mod picture;
 mod retrieval;
 mod statistics;
@@ -12,9 +13,10 @@ mod trunk;
 pub use adherence::{Score, Verdict, score};
 pub use image_encoder::{FEATURES, ImageEncoder, TextProjection};
 pub use judge::{CELL_LOGITS, CELLS, Head, Judge, JudgeOutput, LOGITS};
+pub use meter::Meter;
 pub use picture::{Saturation, halve, mean_pairwise_distance, mean_squared_error, psnr, saturation, ssim};
 pub use retrieval::{Retrieval, retrieve};
-pub use statistics::{Proportion, Sample};
+pub use statistics::{Estimate, Proportion, Sample, pairwise_diversity};
 pub use tally::Tally;
 pub use trunk::{SIDE, Trunk};
 

@@ -57,6 +57,14 @@ pub fn write_embedded(folder: &Path) -> Result<(), PipelineError> {
     Ok(())
 }
 
+/// FNV-1a of 64 bits (Fowler, Noll and Vo 1991), gone on with from `state`; begin with [`FNV_START`].
+pub fn fnv1a(state: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(state, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// Where [`fnv1a`] begins.
+pub const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+
 /// Read access to the files of a model.
 pub(super) enum Files {
     Embedded,
@@ -113,6 +121,20 @@ impl Files {
             }
         }
         self.read(&names[0]).map(|bytes| (names[0].clone(), bytes))
+    }
+
+    /// Tells one model from another; see [`super::Pipeline::fingerprint`].
+    pub fn fingerprint(&self) -> String {
+        let digest = match self {
+            Self::Embedded => EMBEDDED.iter().fold(FNV_START, |state, (name, bytes)| fnv1a(fnv1a(state, name.as_bytes()), bytes)),
+            Self::Folder(folder) => EMBEDDED.iter().fold(fnv1a(FNV_START, folder.as_os_str().as_encoded_bytes()), |state, (name, _)| {
+                let Ok(about) = std::fs::metadata(folder.join(name)) else { return state };
+                let since = about.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+                let nanos = since.map_or(0, |since| since.as_nanos());
+                fnv1a(fnv1a(state, &about.len().to_le_bytes()), &nanos.to_le_bytes())
+            }),
+        };
+        format!("{digest:016x}")
     }
 
     /// Refuses folders that hold another kind of pipeline.

@@ -1,7 +1,10 @@
 //! A whole run: prompt and seed to latents, every step reported.
 
 use super::{Pipeline, PipelineError, Tokens};
-use crate::diffusion::{Denoise, DenoiseError, Level, Plan, SAMPLERS, SampleOptions, SamplerInfo, guide, sample_with};
+use crate::diffusion::guidance::scale_at;
+use crate::diffusion::{
+    Denoise, DenoiseError, GuidanceInterval, Level, Plan, SAMPLERS, SampleOptions, SamplerInfo, Step, guide, sample_with,
+};
 use crate::host::HostTensor;
 use crate::noise::{Stream, gaussian, gaussian_from, rng};
 use std::cell::RefCell;
@@ -45,6 +48,8 @@ pub struct GenerateRequest {
     pub steps: usize,
     /// Guidance scale w in `uncond + w (cond - uncond)`.
     pub guidance_scale: f64,
+    /// The timesteps at which that scale acts, where it is not all of them.
+    pub guidance_interval: Option<GuidanceInterval>,
     /// The sampler.
     pub sampler: &'static SamplerInfo,
     /// Where to start.
@@ -59,6 +64,7 @@ impl Default for GenerateRequest {
             seed: 0,
             steps: 20,
             guidance_scale: 5.0,
+            guidance_interval: None,
             sampler: &SAMPLERS[0],
             start: Start::Noise,
         }
@@ -111,10 +117,10 @@ pub struct Generated {
     pub start: HostTensor,
 }
 
-/// What the network said in the evaluation of the current step.
+/// What the network said in the evaluation of the current step; what was not needed is none.
 struct Answer {
-    uncond: HostTensor,
-    cond: HostTensor,
+    uncond: Option<HostTensor>,
+    cond: Option<HostTensor>,
 }
 
 /// The pipeline as a denoiser: two prompts, guided.
@@ -123,17 +129,41 @@ struct GuidedNetwork<'a> {
     plan: &'a Plan,
     negative: HostTensor,
     positive: HostTensor,
-    guidance_scale: f64,
+    request: &'a GenerateRequest,
+    /// Asks for both answers even where the scale leaves one of them out.
+    both: bool,
     answer: &'a RefCell<Option<Answer>>,
+}
+
+impl GuidedNetwork<'_> {
+    /// The guided output; `w = 1` is the answer to the prompt and `w = 0` the other, to the last bit.
+    fn guided(&self, x: &HostTensor, timestep: f64) -> Result<HostTensor, PipelineError> {
+        let scale = self.request.scale_at(timestep);
+        let (guided, answer) = if !self.both && (scale == 0.0 || scale == 1.0) {
+            let output = self.pipeline.output(x, timestep, if scale == 0.0 { &self.negative } else { &self.positive })?;
+            let (uncond, cond) = if scale == 0.0 { (Some(output.clone()), None) } else { (None, Some(output.clone())) };
+            (output, Answer { uncond, cond })
+        } else {
+            let (uncond, cond) = self.pipeline.outputs(x, timestep, &self.negative, &self.positive)?;
+            (guide(&uncond, &cond, scale), Answer { uncond: Some(uncond), cond: Some(cond) })
+        };
+        self.answer.replace(Some(answer));
+        Ok(guided)
+    }
 }
 
 impl Denoise for GuidedNetwork<'_> {
     fn denoise(&mut self, x: &HostTensor, level: Level) -> Result<HostTensor, DenoiseError> {
         let timestep = self.plan.timestep_of(level).unwrap_or_else(|| self.pipeline.schedule().timestep_of(level));
-        let (uncond, cond) = self.pipeline.outputs(x, timestep, &self.negative, &self.positive).map_err(|e| DenoiseError(Box::new(e)))?;
-        let guided = guide(&uncond, &cond, self.guidance_scale);
-        self.answer.replace(Some(Answer { uncond, cond }));
+        let guided = self.guided(x, timestep).map_err(|e| DenoiseError(Box::new(e)))?;
         Ok(self.pipeline.prediction().to_x0(x, &guided, level))
+    }
+}
+
+impl GenerateRequest {
+    /// The guidance scale that acts at a timestep.
+    pub fn scale_at(&self, timestep: f64) -> f64 {
+        scale_at(self.guidance_scale, self.guidance_interval, timestep)
     }
 }
 
@@ -146,6 +176,48 @@ impl Pipeline {
         &self,
         request: &GenerateRequest,
         on_step: &mut dyn FnMut(&GenerateStep) -> ControlFlow<()>,
+    ) -> Result<Generated, PipelineError> {
+        let prediction = self.config.prediction;
+        self.run(request, true, &mut |step, answer| {
+            let Answer { uncond: Some(uncond), cond: Some(cond) } = answer else { return ControlFlow::Continue(()) };
+            let eps = |output: &HostTensor| prediction.to_eps(step.x, output, step.level);
+            let (eps_uncond, eps_cond) = (eps(&uncond), eps(&cond));
+            on_step(&GenerateStep {
+                index: step.index,
+                count: step.count,
+                timestep: step.timestep,
+                level: step.level,
+                next_level: step.next_level,
+                x: step.x.clone(),
+                x0: step.x0.clone(),
+                x_next: step.x_next.clone(),
+                eps: guide(&eps_uncond, &eps_cond, request.scale_at(step.timestep)),
+                eps_uncond,
+                eps_cond,
+                output_uncond: uncond,
+                output_cond: cond,
+            })
+        })
+    }
+
+    /// The same run for its end alone: where the scale is 0 or 1, the network is asked once instead of twice. `on_step` hears
+    /// how many steps are done, and of how many; where it breaks, the run ends. The latents are those of [`Self::generate`].
+    ///
+    /// # Errors
+    /// As [`Self::generate`].
+    pub fn draw(
+        &self,
+        request: &GenerateRequest,
+        on_step: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<Generated, PipelineError> {
+        self.run(request, false, &mut |step, _| on_step(step.index + 1, step.count))
+    }
+
+    fn run(
+        &self,
+        request: &GenerateRequest,
+        both: bool,
+        on_step: &mut dyn FnMut(&Step<'_>, Answer) -> ControlFlow<()>,
     ) -> Result<Generated, PipelineError> {
         if !request.guidance_scale.is_finite() {
             return Err(PipelineError::Mismatch(format!("the guidance scale {} is not a finite number", request.guidance_scale)));
@@ -192,7 +264,8 @@ impl Pipeline {
             plan: &plan,
             negative: text_embeddings.outer(0),
             positive: text_embeddings.outer(1),
-            guidance_scale: request.guidance_scale,
+            request,
+            both,
             answer: &answer,
         };
         let mut noise_rng = rng(request.seed, Stream::Steps);
@@ -210,24 +283,9 @@ impl Pipeline {
             &start,
             &mut |shape| gaussian_from(&mut noise_rng, shape),
             &mut |step| {
-                let Some(Answer { uncond, cond }) = answer.take() else { return ControlFlow::Continue(()) };
-                let eps = |output: &HostTensor| config.prediction.to_eps(step.x, output, step.level);
-                let (eps_uncond, eps_cond) = (eps(&uncond), eps(&cond));
-                on_step(&GenerateStep {
-                    index: taken + step.index,
-                    count,
-                    timestep: step.timestep,
-                    level: step.level,
-                    next_level: step.next_level,
-                    x: step.x.clone(),
-                    x0: step.x0.clone(),
-                    x_next: step.x_next.clone(),
-                    eps: guide(&eps_uncond, &eps_cond, request.guidance_scale),
-                    eps_uncond,
-                    eps_cond,
-                    output_uncond: uncond,
-                    output_cond: cond,
-                })
+                answer
+                    .take()
+                    .map_or(ControlFlow::Continue(()), |answer| on_step(&Step { index: taken + step.index, count, ..*step }, answer))
             },
         )?;
         Ok(Generated { latents: outcome.x, cancelled: outcome.cancelled, token_ids, text_embeddings, start })

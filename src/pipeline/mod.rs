@@ -9,7 +9,7 @@ mod operations;
 pub use crate::compute::{DeviceKind, Precision};
 pub use crate::model::taps::{TapKey, TapKind};
 pub use card::{ModelCard, Tokens};
-pub use files::{ModelSource, embedded_file, write_embedded};
+pub use files::{FNV_START, ModelSource, embedded_file, fnv1a, write_embedded};
 pub use generate::{GenerateRequest, GenerateStep, Generated, Start};
 pub use operations::{Operations, decode_operations, encode_operations, unet_operations};
 
@@ -20,6 +20,7 @@ use crate::host::HostTensor;
 use crate::model::ModelError;
 use crate::model::tokenizer::{ClipTokenizer, TokenizerError};
 use engine::{Engine, Networks};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -111,6 +112,7 @@ pub struct Pipeline {
     schedule: NoiseSchedule,
     tokenizer: ClipTokenizer,
     engine: Box<dyn Engine>,
+    files: files::Files,
 }
 
 impl Pipeline {
@@ -133,13 +135,27 @@ impl Pipeline {
                 (networks.tokenizer(&files)?, ModelCard::new(source, &files, &networks, &config, device)?, Box::new(networks))
             }
         };
-        Ok(Self { card, config, schedule, tokenizer, engine })
+        Ok(Self { card, config, schedule, tokenizer, engine, files })
     }
 
     /// Chooses what matrix products are computed in. A model is opened with [`Precision::Split`]: f32 to about 1e-5, on matrix
     /// units where the processor has them.
     pub fn set_precision(&mut self, precision: Precision) {
         self.engine.set_precision(precision);
+    }
+
+    /// A file beside the networks in the model's folder, such as `judge/model.safetensors`; none where there is no such file.
+    ///
+    /// # Errors
+    /// When it is there but cannot be read.
+    pub fn companion(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>, PipelineError> {
+        self.files.read_optional(name)
+    }
+
+    /// Tells this model from others: a digest of its weights where the program carries them, else of the place, length and time
+    /// of its files.
+    pub fn fingerprint(&self) -> String {
+        self.files.fingerprint()
     }
 
     /// What this model is.
@@ -203,12 +219,19 @@ impl Pipeline {
     /// # Errors
     /// When the shape does not fit or the network fails.
     pub fn decode(&self, latents: &HostTensor) -> Result<HostTensor, PipelineError> {
+        Ok(self.decode_unclamped(latents)?.map(|v| v.clamp(0.0, 1.0)))
+    }
+
+    /// The same before clamping: black is 0 and white 1, and what a picture would need beyond them is still there.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_unclamped(&self, latents: &HostTensor) -> Result<HostTensor, PipelineError> {
         self.check_latents(latents)?;
         let z = latents.map(|v| (f64::from(v) / self.card.scaling_factor) as f32);
         let picture = self.engine.decode(&z)?;
         let shape = picture.shape()[1..].to_vec();
-        let picture = HostTensor::from_fn(shape, |i| (picture.data()[i] * 0.5 + 0.5).clamp(0.0, 1.0));
-        finite(picture, "the autoencoder")
+        finite(HostTensor::from_fn(shape, |i| picture.data()[i] * 0.5 + 0.5), "the autoencoder")
     }
 
     /// The model's answers to the negative and the positive prompt, as noise, by two evaluations at once.
@@ -268,6 +291,13 @@ impl Pipeline {
             Ok([uncond, cond]) => Ok((finite(uncond, "the U-Net")?, finite(cond, "the U-Net")?)),
             Err(_) => Err(PipelineError::NotFinite("the U-Net")),
         }
+    }
+
+    /// The raw output of the network for one prompt.
+    fn output(&self, x: &HostTensor, timestep: f64, text: &HostTensor) -> Result<HostTensor, PipelineError> {
+        self.check_latents(x)?;
+        let output = self.engine.predict(x, timestep, &[text])?.pop();
+        finite(output.ok_or(PipelineError::NotFinite("the U-Net"))?, "the U-Net")
     }
 
     fn check_latents(&self, latents: &HostTensor) -> Result<(), PipelineError> {

@@ -255,6 +255,12 @@ impl App {
         for wish in wishes {
             match wish {
                 Wish::OpenPicture => self.ask_open(&ctx),
+                Wish::SaveRow { name, pictures } if !self.dialogs.is_open() => {
+                    if let Err(message) = self.dialogs.ask_save_row(&ctx, &name, pictures) {
+                        self.session.notices.push(Tone::Failure, message);
+                    }
+                }
+                Wish::SaveRow { .. } => {}
             }
         }
         let top = self.theme.px(72.0);
@@ -448,6 +454,7 @@ impl App {
             Ok(Some(Answer::Open(path))) => self.session.open_picture(PictureSource::File(path)),
             Ok(Some(Answer::Save(path, image))) => self.session.save_png(path, &image),
             Ok(Some(Answer::Export(export))) => self.session.export(export),
+            Ok(Some(Answer::SaveRow(path, pictures))) => self.session.save_row(path, pictures),
             Ok(None) => {}
             Err(message) => self.session.notices.push(Tone::Failure, message),
         }

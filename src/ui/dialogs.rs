@@ -1,6 +1,7 @@
 //! File dialogs of the system, each on a thread of its own, so that the window goes on while one is open.
 
 use crate::figure::Export;
+use crate::host::HostTensor;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -22,6 +23,8 @@ pub enum Answer {
     Save(PathBuf, Arc<egui::ColorImage>),
     /// A figure to write, with its place.
     Export(Box<Export>),
+    /// Where to write pictures side by side.
+    SaveRow(PathBuf, Vec<HostTensor>),
 }
 
 /// The dialogs that are open.
@@ -119,6 +122,17 @@ impl Dialogs {
                 at(export, path)
             })
         })
+    }
+
+    /// Asks where to write pictures side by side.
+    ///
+    /// # Errors
+    /// What to tell the person when no thread can be started.
+    pub fn ask_save_row(&mut self, ctx: &egui::Context, name: &str, pictures: Vec<HostTensor>) -> Result<(), String> {
+        let dialog = rfd::AsyncFileDialog::new().set_title("Save the pictures").set_file_name(name).add_filter("PNG", &["png"]);
+        let dialog = dialog.save_file();
+        let unasked = Answer::SaveRow(home().join(name), pictures.clone());
+        self.run(ctx, Some(unasked), async move { dialog.await.map(|file| Answer::SaveRow(file.path().to_owned(), pictures)) })
     }
 
     /// Moves a finished screenshot on to its dialog, and returns an answer when there is one.

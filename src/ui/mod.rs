@@ -5,6 +5,7 @@
 //! `labs/` and one line in [`labs::LABS`]; colours are made in [`theme`] alone.
 
 mod app;
+mod background;
 mod chrome;
 mod clock;
 mod dialogs;
@@ -19,6 +20,7 @@ pub mod theme;
 pub mod widgets;
 
 pub use app::{App, Options, SETTINGS_KEY};
+pub use background::{Strip, StripPicture, Sweep};
 pub use clock::{Clock, Direction};
 pub use session::{Backend, Run, Session};
 pub use settings::{Settings, Work};

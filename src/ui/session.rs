@@ -1,12 +1,14 @@
 //! What has been asked of the worker and what has come back: the labs read it, and ask through it.
 
+use super::background::{Strip, StripPicture, Sweep};
 use super::notices::{Notices, Tone};
 pub use super::run::{Run, RunEnd};
 use crate::diffusion::{Level, ScheduleInfo};
 use crate::figure::{Evidence, Export, Figure, State};
 use crate::host::HostTensor;
 use crate::worker::protocol::{
-    Command, DeviceKind, Event, ForwardRequest, JobId, ModelCard, ModelSource, Picture, PictureSource, RunRequest, Slot, Tokens,
+    Command, DeviceKind, Event, ForwardRequest, JobId, ModelCard, ModelSource, Picture, PictureSource, RunRequest, Slot, StripRequest,
+    SweepRequest, Tokens,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -87,6 +89,10 @@ pub struct Session {
     pub bridge: Run<RunRequest>,
     /// The branch that is being computed or was last.
     pub branch: Run<RunRequest>,
+    /// The strip of guidance scales.
+    pub strip: Strip,
+    /// What is measured over guidance scales.
+    pub sweep: Sweep,
     probe: Option<(JobId, HostTensor)>,
     decoded: Option<(HostTensor, HostTensor)>,
     /// How the model reads the prompts.
@@ -124,6 +130,8 @@ impl Session {
             guidance: Run::default(),
             bridge: Run::default(),
             branch: Run::default(),
+            strip: Strip::default(),
+            sweep: Sweep::default(),
             probe: None,
             decoded: None,
             tokens: None,
@@ -176,6 +184,13 @@ impl Session {
                     run.done(job, end);
                 }
             }
+            Event::StripPicture { job, index, steps, picture, elapsed_ms } => {
+                self.strip.came(job, index, StripPicture { steps, picture, elapsed_ms });
+            }
+            Event::StripDone { job } => self.strip.done(job),
+            Event::SweepBegun { job, ruler } => self.sweep.began(job, ruler),
+            Event::SweepPoint { job, point } => self.sweep.came(job, point),
+            Event::SweepDone { job } => self.sweep.done(job),
             Event::Decoded { job, picture } => {
                 if let Some((_, latents)) = self.probe.take_if(|(mine, _)| *mine == job) {
                     self.decoded = Some((latents, picture));
@@ -206,6 +221,8 @@ impl Session {
     fn stopped(&mut self, job: JobId, slot: Slot) {
         match slot {
             Slot::Forward => self.forward.stop(job),
+            Slot::Strip => self.strip.stop(job),
+            Slot::Sweep => self.sweep.stop(job),
             Slot::Picture if self.picture_job == Some(job) => {
                 self.picture_job = None;
                 // Without any picture the scene that this one pushed aside is wanted again.
@@ -303,6 +320,24 @@ impl Session {
         }
     }
 
+    /// Asks for a strip unless it is the one asked for last.
+    pub fn ask_strip(&mut self, request: StripRequest) {
+        if self.strip.asked() != Some(&request)
+            && let Some(job) = self.backend.send(Command::Strip(request.clone()))
+        {
+            self.strip.sent(request, job);
+        }
+    }
+
+    /// Asks for measurements unless they are those asked for last.
+    pub fn ask_sweep(&mut self, request: SweepRequest) {
+        if self.sweep.asked() != Some(&request)
+            && let Some(job) = self.backend.send(Command::Sweep(request.clone()))
+        {
+            self.sweep.sent(request, job);
+        }
+    }
+
     /// Asks for latents to be decoded unless they are decoded or on their way.
     pub fn ask_decode(&mut self, latents: &HostTensor) {
         let same = |other: &HostTensor| std::ptr::eq(other.data(), latents.data());
@@ -354,6 +389,13 @@ impl Session {
         self.backend.send(Command::Compare(Box::new((shown, now, before))));
     }
 
+    /// Writes pictures side by side.
+    pub fn save_row(&mut self, path: std::path::PathBuf, pictures: Vec<HostTensor>) {
+        if self.backend.send(Command::SaveRow { path, pictures }).is_none() {
+            self.notices.push(Tone::Failure, "The pictures could not be saved: too much is waiting. Try again.");
+        }
+    }
+
     /// Steps done and to do of the job in a slot.
     pub fn progress(&self, slot: Slot) -> Option<(usize, usize)> {
         self.backend.progress(slot)
@@ -363,7 +405,8 @@ impl Session {
     pub fn is_busy(&self) -> bool {
         let opening = self.model == ModelState::Opening;
         let reverse = [&self.reverse, &self.guidance, &self.bridge, &self.branch];
-        let runs = self.forward.is_running() || reverse.iter().any(|run| run.is_running());
+        let background = self.strip.is_running() || self.sweep.is_running();
+        let runs = self.forward.is_running() || background || reverse.iter().any(|run| run.is_running());
         opening || runs || self.picture_job.is_some() || self.probe.is_some() || self.backend.is_busy()
     }
 }

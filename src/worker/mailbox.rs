@@ -27,9 +27,22 @@ const ORDER: [usize; PLACES] = [
     Slot::Branch as usize,
     Slot::Reverse as usize,
     Slot::Forward as usize,
+    Slot::Strip as usize,
+    Slot::Sweep as usize,
 ];
 /// The places whose jobs are short enough to be served between two steps of a long one.
 const SHORT: [usize; 3] = [TOKENIZE, Slot::Probe as usize, Slot::Save as usize];
+/// The places whose jobs fill the time in which nobody waits: whatever else stands before them in [`ORDER`] is served between two
+/// of their steps. Opening a model is not, since it ends them.
+const BACKGROUND: [usize; 2] = [Slot::Strip as usize, Slot::Sweep as usize];
+
+/// The places that are served between two steps of a job in `place`.
+fn served_within(place: usize) -> impl Iterator<Item = usize> {
+    let background = BACKGROUND.contains(&place);
+    let before = ORDER.into_iter().take_while(move |&other| background && other != place).filter(|&other| other != Slot::Model as usize);
+    let short = SHORT.into_iter().filter(move |_| !background);
+    short.chain(before)
+}
 
 /// A job: what is asked, under which id.
 #[derive(Debug)]
@@ -48,7 +61,7 @@ impl Job {
 struct State {
     waiting: [Option<Job>; PLACES],
     unread: VecDeque<Event>,
-    /// Jobs that the thread has taken and not finished: one, and a short one inside of it.
+    /// Jobs that the thread has taken and not finished: one, and those that are served inside of it.
     at_work: usize,
     closed: bool,
 }
@@ -142,10 +155,10 @@ impl Mailbox {
         }
     }
 
-    /// A short job, where one waits.
-    pub fn take_short(&self) -> Option<Job> {
+    /// A job that is served between two steps of `running`, where one waits: a short one, or before background work any other.
+    pub fn take_within(&self, running: &Job) -> Option<Job> {
         let mut state = self.lock();
-        let job = SHORT.iter().find_map(|&place| state.waiting[place].take())?;
+        let job = served_within(running.place()).find_map(|place| state.waiting[place].take())?;
         state.at_work += 1;
         Some(job)
     }
@@ -216,6 +229,7 @@ impl Mailbox {
 
 #[cfg(test)]
 mod tests {
+    use super::super::protocol::{RunRequest, StripRequest};
     use super::*;
     use crate::host::HostTensor;
     use std::sync::Arc;
@@ -244,6 +258,30 @@ mod tests {
         assert_eq!(taken, [4, 3, 1]);
         mailbox.close();
         assert!(mailbox.take().is_none());
+    }
+
+    #[test]
+    fn work_in_the_background_lets_everything_else_go_first() {
+        let mailbox = Mailbox::new();
+        let places = |slot: Slot| served_within(slot as usize).collect::<Vec<_>>();
+        assert_eq!(places(Slot::Guidance), SHORT);
+        for slot in [Slot::Guidance, Slot::Reverse, Slot::Forward, Slot::Picture, Slot::Probe, Slot::Save] {
+            for background in [Slot::Strip, Slot::Sweep] {
+                assert!(places(background).contains(&(slot as usize)) && !places(slot).contains(&(background as usize)));
+            }
+        }
+        assert!(places(Slot::Sweep).contains(&(Slot::Strip as usize)) && !places(Slot::Strip).contains(&(Slot::Sweep as usize)));
+        assert!(!places(Slot::Sweep).contains(&(Slot::Model as usize)), "a new model ends what runs on the old one");
+        let run = RunRequest { steps: 1, ..RunRequest::default() };
+        let strip = Job { id: JobId(1), command: Command::Strip(StripRequest { run: run.clone(), scales: vec![1.0], coarse_steps: 1 }) };
+        mailbox.put(strip);
+        let running = mailbox.take().unwrap();
+        mailbox.put(Job { id: JobId(2), command: Command::Reverse(Slot::Guidance, run) });
+        let within = mailbox.take_within(&running).expect("the slider's run");
+        assert_eq!(within.id, JobId(2));
+        mailbox.put(job(3, Slot::Picture));
+        assert!(mailbox.take_within(&within).is_none(), "a run that is waited for is not put off");
+        assert_eq!(mailbox.take_within(&running).map(|job| job.id), Some(JobId(3)));
     }
 
     #[test]

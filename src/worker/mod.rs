@@ -3,6 +3,7 @@
 //! A newer job replaces the older one of its slot; a job looks whether it is still wanted between two evaluations of the U-Net
 //! and between two decodings. What a stale job says is dropped on the way.
 
+mod cache;
 mod jobs;
 mod mailbox;
 pub mod picture;
@@ -11,6 +12,7 @@ pub mod protocol;
 use jobs::Room;
 use mailbox::{Job, Mailbox};
 use protocol::{Command, Event, JobId, Slot};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -38,10 +40,15 @@ pub struct Worker {
 impl Worker {
     /// Starts the thread; `wake` is called from it whenever there is something new to see.
     pub fn spawn(wake: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self::spawn_with_cache(wake, cache::default_folder())
+    }
+
+    /// The same with the folder in which measurements are kept; none keeps nothing.
+    pub fn spawn_with_cache(wake: Arc<dyn Fn() + Send + Sync>, folder: Option<PathBuf>) -> Self {
         let mailbox = Arc::new(Mailbox::new());
         let (inside, wake_inside) = (Arc::clone(&mailbox), Arc::clone(&wake));
         let spawned = std::thread::Builder::new().name("worker".into()).stack_size(STACK_BYTES).spawn(move || {
-            let mut room = Room::default();
+            let mut room = Room::new(folder);
             while let Some(job) = inside.take() {
                 jobs::serve(&mut room, &inside, &*wake_inside, &job);
             }
@@ -76,7 +83,7 @@ impl Worker {
             }
         }
         if slot == Some(Slot::Model) {
-            for other in [Slot::Picture, Slot::Forward, Slot::Reverse, Slot::Guidance, Slot::Bridge, Slot::Branch, Slot::Probe] {
+            for other in Slot::ALL.into_iter().filter(|slot| !matches!(slot, Slot::Model | Slot::Save)) {
                 self.mailbox.interrupt(other);
             }
         }
@@ -138,6 +145,8 @@ fn event_source(event: &Event) -> Option<(JobId, Slot)> {
         | Event::Failed { job, slot, .. } => Some((job, slot)),
         Event::ModelReady { job, .. } => Some((job, Slot::Model)),
         Event::StateRead { job, .. } | Event::PictureReady { job, .. } => Some((job, Slot::Picture)),
+        Event::StripPicture { job, .. } | Event::StripDone { job } => Some((job, Slot::Strip)),
+        Event::SweepBegun { job, .. } | Event::SweepPoint { job, .. } | Event::SweepDone { job } => Some((job, Slot::Sweep)),
         Event::Decoded { job, .. } => Some((job, Slot::Probe)),
         Event::Saved { job, .. } | Event::Compared { job, .. } => Some((job, Slot::Save)),
         Event::Tokenized { .. } => None,

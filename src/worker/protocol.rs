@@ -4,8 +4,10 @@
 //! newest matters, come through a latest-wins mailbox. Every event carries the id of the job that made it, so that a stale
 //! one can be dropped.
 
+pub use crate::diffusion::GuidanceInterval;
 use crate::figure::{Evidence, Export, Figure, State};
 use crate::host::HostTensor;
+pub use crate::measure::Estimate;
 pub use crate::pipeline::{DeviceKind, GenerateStep, ModelCard, ModelSource, Start, Tokens};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,12 +37,27 @@ pub enum Slot {
     Probe,
     /// Writing a file.
     Save,
+    /// The finished pictures of one noise at several guidance scales.
+    Strip,
+    /// Adherence, diversity and saturation measured over guidance scales.
+    Sweep,
 }
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 9] =
-        [Self::Model, Self::Picture, Self::Forward, Self::Reverse, Self::Guidance, Self::Bridge, Self::Branch, Self::Probe, Self::Save];
+    pub const ALL: [Self; 11] = [
+        Self::Model,
+        Self::Picture,
+        Self::Forward,
+        Self::Reverse,
+        Self::Guidance,
+        Self::Bridge,
+        Self::Branch,
+        Self::Probe,
+        Self::Save,
+        Self::Strip,
+        Self::Sweep,
+    ];
 }
 
 /// Where a picture comes from.
@@ -101,12 +118,66 @@ pub struct RunRequest {
     pub steps: usize,
     /// Guidance scale w in `eps_uncond + w (eps_cond - eps_uncond)`.
     pub guidance_scale: f64,
+    /// The timesteps at which that scale acts, where it is not all of them.
+    pub guidance_interval: Option<GuidanceInterval>,
     /// Id of the sampler in `diffusion::sampler::SAMPLERS`.
     pub sampler: String,
     /// Where it starts: pure noise, latents noised to a timestep, or the middle of another run.
     pub start: Start,
     /// Decode x_t and the predicted x0 of every step, not of the last alone.
     pub decode_every_step: bool,
+}
+
+/// The same noise denoised at several guidance scales.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StripRequest {
+    /// The run that they have in common; its own scale is not used.
+    pub run: RunRequest,
+    /// The scales, in the order wanted.
+    pub scales: Vec<f64>,
+    /// Steps of the first, quick round; the second takes those of [`Self::run`].
+    pub coarse_steps: usize,
+}
+
+/// Adherence, diversity and saturation to be measured over guidance scales.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SweepRequest {
+    /// The run that all samples have in common; its own scale and seed are not used: the samples have the seeds 0, 1, 2, ..
+    pub run: RunRequest,
+    /// The scales, growing.
+    pub scales: Vec<f64>,
+    /// Samples of each scale after each round, growing.
+    pub rounds: Vec<usize>,
+}
+
+/// How adherence is measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ruler {
+    /// Share of pictures on which the judge finds all that the prompt says; diversity in the judge's features.
+    Judge,
+    /// Cosine between CLIP's features of text and picture, for a prompt that is no caption; diversity in the judge's features.
+    Similarity,
+    /// Not at all, and why; diversity in pixels.
+    None(String),
+}
+
+/// What was measured at one guidance scale, 95 % intervals.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SweepPoint {
+    /// Which of the scales asked for.
+    pub index: usize,
+    /// How many of the samples were on the disk already.
+    pub cached: usize,
+    /// Adherence, where there is a ruler for it.
+    pub adherence: Option<Estimate>,
+    /// Root-mean-square difference of two samples, mean over all pairs.
+    pub diversity: Estimate,
+    /// Mean HSV saturation.
+    pub saturation: Estimate,
+    /// Share of channel values beyond black and white.
+    pub clipped: Estimate,
+    /// The samples, small, `[3, H, W]` in 0..1.
+    pub pictures: Vec<HostTensor>,
 }
 
 /// The closed-form forward run of a picture, decoded and answered by the model at each timestep.
@@ -171,6 +242,10 @@ pub enum Command {
     Forward(ForwardRequest),
     /// Make a reverse run in the given slot.
     Reverse(Slot, RunRequest),
+    /// Make finished pictures at several guidance scales, all of them quickly first.
+    Strip(StripRequest),
+    /// Measure over guidance scales, going on from what is on the disk.
+    Sweep(SweepRequest),
     /// Decode latents; the newest wins.
     Decode(HostTensor),
     /// How the model's tokenizer sees these prompts.
@@ -195,6 +270,13 @@ pub enum Command {
     Export(Box<Export>),
     /// Compare a figure with what a file says of it; the text stands before the verdict.
     Compare(Box<(Evidence, Figure, String)>),
+    /// Write pictures side by side into one PNG, at their own size.
+    SaveRow {
+        /// Where to.
+        path: PathBuf,
+        /// Pictures `[3, H, W]` in 0..1 of one height.
+        pictures: Vec<HostTensor>,
+    },
     /// Stop what a slot is doing and forget what it waits for.
     Cancel(Slot),
 }
@@ -207,8 +289,10 @@ impl Command {
             Self::OpenPicture(_) => Some(Slot::Picture),
             Self::Forward(_) => Some(Slot::Forward),
             Self::Reverse(slot, _) => Some(*slot),
+            Self::Strip(_) => Some(Slot::Strip),
+            Self::Sweep(_) => Some(Slot::Sweep),
             Self::Decode(_) => Some(Slot::Probe),
-            Self::SavePng { .. } | Self::Export(_) | Self::Compare(_) => Some(Slot::Save),
+            Self::SavePng { .. } | Self::SaveRow { .. } | Self::Export(_) | Self::Compare(_) => Some(Slot::Save),
             Self::Tokenize { .. } | Self::Cancel(_) => None,
         }
     }
@@ -277,6 +361,43 @@ pub enum Event {
         picture: HostTensor,
         /// Wall time in milliseconds, measured.
         elapsed_ms: f64,
+    },
+    /// A finished picture of a strip.
+    StripPicture {
+        /// The job.
+        job: JobId,
+        /// Which of the scales asked for.
+        index: usize,
+        /// Steps that it took.
+        steps: usize,
+        /// `[3, H, W]` in 0..1.
+        picture: HostTensor,
+        /// Wall time in milliseconds, measured.
+        elapsed_ms: f64,
+    },
+    /// All pictures of a strip are there.
+    StripDone {
+        /// The job.
+        job: JobId,
+    },
+    /// A sweep has begun, and how it measures.
+    SweepBegun {
+        /// The job.
+        job: JobId,
+        /// How.
+        ruler: Ruler,
+    },
+    /// A scale of a sweep was measured, with more samples than before.
+    SweepPoint {
+        /// The job.
+        job: JobId,
+        /// What was found.
+        point: Arc<SweepPoint>,
+    },
+    /// All of a sweep is measured.
+    SweepDone {
+        /// The job.
+        job: JobId,
     },
     /// Latents decoded on request.
     Decoded {

@@ -55,7 +55,7 @@ pub struct ObjectFacts {
     pub size: Option<Size>,
 }
 
-fn color_words(color: Color) -> &'static [&'static str] {
+pub(super) fn color_words(color: Color) -> &'static [&'static str] {
     match color {
         Color::Red => &["crimson", "scarlet"],
         Color::Orange => &["orange"],
@@ -68,14 +68,14 @@ fn color_words(color: Color) -> &'static [&'static str] {
     }
 }
 
-fn size_words(size: Size) -> &'static [&'static str] {
+pub(super) fn size_words(size: Size) -> &'static [&'static str] {
     match size {
         Size::Small => &["small", "little", "tiny"],
         Size::Large => &["big", "large", "huge"],
     }
 }
 
-fn relation_words(relation: Relation) -> &'static [&'static str] {
+pub(super) fn relation_words(relation: Relation) -> &'static [&'static str] {
     match relation {
         Relation::Left => &["left of", "to the left of", "on the left of"],
         Relation::Right => &["right of", "to the right of", "on the right of"],
@@ -84,7 +84,7 @@ fn relation_words(relation: Relation) -> &'static [&'static str] {
     }
 }
 
-fn time_words(time: Time) -> &'static [&'static str] {
+pub(super) fn time_words(time: Time) -> &'static [&'static str] {
     match time {
         Time::Day => &["by day", "during the day", "in the daytime", "on a sunny day"],
         Time::Sunset => &["at sunset", "at dusk", "in the evening"],
@@ -93,7 +93,7 @@ fn time_words(time: Time) -> &'static [&'static str] {
 }
 
 /// Phrases for the ground: canonical first. `aloft`: everything named flies over it.
-fn ground_words(ground: Ground, aloft: bool) -> &'static [&'static str] {
+pub(super) fn ground_words(ground: Ground, aloft: bool) -> &'static [&'static str] {
     match (ground, aloft) {
         (Ground::Meadow, false) => &["in the meadow", "in a meadow", "on the grass", "in the fields"],
         (Ground::Meadow, true) => &["over the meadow", "above a meadow", "over the grass", "over the fields"],
@@ -106,8 +106,8 @@ fn ground_words(ground: Ground, aloft: bool) -> &'static [&'static str] {
     }
 }
 
-const MOUNTAINS: &[&str] = &["with mountains", "in front of mountains", "with mountains behind"];
-const OPENINGS: &[&str] = &["a picture of", "an illustration of", "a drawing of"];
+pub(super) const MOUNTAINS: &[&str] = &["with mountains", "in front of mountains", "with mountains behind"];
+pub(super) const OPENINGS: &[&str] = &["a picture of", "an illustration of", "a drawing of"];
 
 fn with_article(words: &str) -> String {
     let article = if words.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };

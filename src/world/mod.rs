@@ -25,6 +25,7 @@ mod kinds;
 mod light;
 mod outline;
 mod place;
+mod reading;
 mod render;
 mod scene;
 mod twin;

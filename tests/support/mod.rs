@@ -1,5 +1,6 @@
 //! The stand-in for the worker: see `tests/ui.rs`.
 
+use diffuscope::diffusion::guidance::scale_at;
 use diffuscope::diffusion::ideal::PointData;
 use diffuscope::diffusion::prediction::eps_from_x0;
 use diffuscope::diffusion::{Denoise, Level, NoiseSchedule, PredictionType, ScheduleInfo, TimestepSpacing, guide};
@@ -8,7 +9,8 @@ use diffuscope::host::HostTensor;
 use diffuscope::noise::{Stream, gaussian};
 use diffuscope::ui::Backend;
 use diffuscope::worker::protocol::{
-    Command, Event, ForwardRequest, Frame, JobId, ModelCard, Picture, PictureSource, RunRequest, Slot, Start, Tokens,
+    Command, Estimate, Event, ForwardRequest, Frame, JobId, ModelCard, Picture, PictureSource, Ruler, RunRequest, Slot, Start,
+    StripRequest, SweepPoint, SweepRequest, Tokens,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -136,6 +138,10 @@ fn decode(latents: &HostTensor) -> HostTensor {
 enum Work {
     Forward(ForwardRequest, usize),
     Reverse(RunRequest, HostTensor, usize),
+    /// A strip, how many of its pictures are made (those of the quick round first), and where the next one is.
+    Strip(StripRequest, usize, Option<HostTensor>, usize),
+    /// A sweep, and how many of its points are measured, round by round.
+    Sweep(SweepRequest, usize),
     Once(Box<Command>),
 }
 
@@ -153,6 +159,8 @@ pub struct StandIn {
     channels: usize,
     schedule: NoiseSchedule,
     all: PointData,
+    /// Those of each colour.
+    colored: [PointData; 4],
     next: u64,
     queue: VecDeque<Job>,
     events: VecDeque<Event>,
@@ -169,7 +177,9 @@ impl StandIn {
     pub fn with_channels(control: Control, channels: usize) -> Self {
         let schedule = ScheduleInfo::find("squaredcos_cap_v2").expect("in the table").build(&[], 1000).expect("valid");
         let all = PointData::new((0..24).map(|seed| encode(&draw(seed), channels)).collect()).expect("points");
-        Self { control, channels, schedule, all, next: 0, queue: VecDeque::new(), events: VecDeque::new(), polls: 0 }
+        let of = |color: u64| (0..24).filter(|seed| seed % 4 == color).map(|seed| encode(&draw(seed), channels)).collect();
+        let colored = [0, 1, 2, 3].map(|color| PointData::new(of(color)).expect("points"));
+        Self { control, channels, schedule, all, colored, next: 0, queue: VecDeque::new(), events: VecDeque::new(), polls: 0 }
     }
 
     fn level(&self, timestep: usize) -> Level {
@@ -177,10 +187,10 @@ impl StandIn {
     }
 
     /// What the prompt stands for: the pictures whose colour word is in it.
-    fn conditional(&self, prompt: &str) -> PointData {
+    fn conditional(&mut self, prompt: &str) -> &mut PointData {
         let colors = ["red", "yellow", "blue", "pink"];
-        let word = colors.iter().position(|c| prompt.contains(c)).unwrap_or(prompt.len() % 4) as u64;
-        PointData::new((0..24).filter(|s| s % 4 == word).map(|s| encode(&draw(s), self.channels)).collect()).expect("points")
+        let color = colors.iter().position(|color| prompt.contains(color)).unwrap_or(prompt.len() % 4);
+        &mut self.colored[color]
     }
 
     fn frame(&mut self, x: &HostTensor, timestep: usize, prompt: &str, scale: f64, place: (usize, usize), pictures: bool) -> Frame {
@@ -208,9 +218,36 @@ impl StandIn {
         }
     }
 
-    /// One step of the first job.
+    /// Where a run starts, and at which of its steps.
+    fn start(&self, request: &RunRequest) -> (HostTensor, usize) {
+        match &request.start {
+            Start::Noise => (gaussian(request.seed, Stream::Start, [1, self.channels, LATENT, LATENT]), 0),
+            Start::Latents(x) => (x.clone(), 0),
+            Start::Noised { x0, timestep } => {
+                (self.level(*timestep).add_noise(x0, &gaussian(request.seed, Stream::Forward, x0.shape())), 0)
+            }
+            Start::Continue { x, index } => (x.clone(), *index),
+        }
+    }
+
+    /// Step `place` of a run from `x`: its frame and where it arrives.
+    fn step(&mut self, request: &RunRequest, x: &HostTensor, place: usize) -> (Frame, HostTensor) {
+        let mut steps = TimestepSpacing::Leading.timesteps(1000, request.steps, 0).expect("steps");
+        if let Start::Noised { timestep, .. } = request.start {
+            steps.retain(|t| *t < timestep);
+            steps.insert(0, timestep);
+        }
+        let scale = scale_at(request.guidance_scale, request.guidance_interval, steps[place] as f64);
+        let frame = self.frame(x, steps[place], &request.prompt, scale, (place, steps.len()), request.decode_every_step);
+        let next = steps.get(place + 1).map_or(Level::CLEAN, |t| self.level(*t));
+        let x_next = frame.x0.lincomb(next.alpha, &eps_from_x0(x, &frame.x0, self.level(steps[place])), next.sigma);
+        (frame, x_next)
+    }
+
+    /// One step of the first job; a strip is only gone on with where nothing else is to be done.
     fn work(&mut self) {
-        let Some(mut job) = self.queue.pop_front() else { return };
+        let at = (0..self.queue.len()).min_by_key(|at| self.queue[*at].slot.max(Slot::Save)).unwrap_or(0);
+        let Some(mut job) = self.queue.remove(at) else { return };
         let (id, slot) = (job.id, job.slot);
         match &mut job.work {
             Work::Once(command) => {
@@ -233,27 +270,48 @@ impl StandIn {
                 }
             }
             Work::Reverse(request, x, at) => {
-                let mut steps = TimestepSpacing::Leading.timesteps(1000, request.steps, 0).expect("steps");
-                if let Start::Noised { timestep, .. } = request.start {
-                    steps.retain(|t| *t < timestep);
-                    steps.insert(0, timestep);
-                }
                 let (request, here, place) = (request.clone(), x.clone(), *at);
-                let (prompt, scale) = (request.prompt.clone(), request.guidance_scale);
-                let frame = self.frame(&here, steps[place], &prompt, scale, (place, steps.len()), request.decode_every_step);
-                let next = steps.get(place + 1).map_or(Level::CLEAN, |t| self.level(*t));
-                let x_next = frame.x0.lincomb(next.alpha, &eps_from_x0(&here, &frame.x0, self.level(steps[place])), next.sigma);
+                let (frame, x_next) = self.step(&request, &here, place);
+                let count = frame.count;
                 self.events.push_back(Event::Frame { job: id, slot, frame: Arc::new(frame) });
                 (*x, *at) = (x_next.clone(), place + 1);
-                if place + 1 == steps.len() {
+                if place + 1 == count {
                     let picture = decode(&x_next);
-                    self.events.push_back(Event::RunDone {
-                        job: id,
-                        slot,
-                        latents: x_next,
-                        picture,
-                        elapsed_ms: 31.0 * steps.len() as f64,
-                    });
+                    self.events.push_back(Event::RunDone { job: id, slot, latents: x_next, picture, elapsed_ms: 31.0 * count as f64 });
+                    return;
+                }
+            }
+            Work::Strip(request, at, x, step) => {
+                let (request, place) = (request.clone(), *at);
+                let (round, index) = (place / request.scales.len(), place % request.scales.len());
+                let steps = [request.coarse_steps, request.run.steps][round];
+                let run = RunRequest { steps, guidance_scale: request.scales[index], ..request.run.clone() };
+                let here = x.take().unwrap_or_else(|| self.start(&run).0);
+                let next = self.step(&run, &here, *step).1;
+                if *step + 1 < steps {
+                    (*x, *step) = (Some(next), *step + 1);
+                    self.queue.push_front(job);
+                    return;
+                }
+                (*x, *step) = (None, 0);
+                let (picture, elapsed_ms) = (decode(&next), 31.0 * steps as f64);
+                self.events.push_back(Event::StripPicture { job: id, index, steps, picture, elapsed_ms });
+                *at += 1;
+                if *at == 2 * request.scales.len() {
+                    self.events.push_back(Event::StripDone { job: id });
+                    return;
+                }
+            }
+            Work::Sweep(request, at) => {
+                let (request, place) = (request.clone(), *at);
+                let (round, index) = (place / request.scales.len(), place % request.scales.len());
+                if place == 0 {
+                    self.events.push_back(Event::SweepBegun { job: id, ruler: Ruler::Judge });
+                }
+                self.events.push_back(Event::SweepPoint { job: id, point: Arc::new(measured(&request, index, request.rounds[round])) });
+                *at += 1;
+                if *at == request.rounds.len() * request.scales.len() {
+                    self.events.push_back(Event::SweepDone { job: id });
                     return;
                 }
             }
@@ -306,9 +364,27 @@ impl StandIn {
                 let verdict = both.0.compare(&both.1);
                 self.events.push_back(Event::Compared { job, same: verdict.same, text: format!("{}{}", both.2, verdict.text) });
             }
-            Command::SavePng { path, .. } => self.events.push_back(Event::Saved { job, path }),
+            Command::SavePng { path, .. } | Command::SaveRow { path, .. } => self.events.push_back(Event::Saved { job, path }),
             _ => {}
         }
+    }
+}
+
+/// Pictures that the stand-in draws, and numbers that look as such numbers do.
+fn measured(request: &SweepRequest, index: usize, count: usize) -> SweepPoint {
+    let w = request.scales[index];
+    let root = (count as f64).sqrt();
+    let of = |value: f64, width: f64| Estimate { value, low: value - width / root, high: value + width / root };
+    let adherence = 0.2 + 0.75 * (1.0 - (-w).exp()) - 0.0006 * w * w;
+    let pictures = (0..count as u64).map(|seed| draw(4 * seed + index as u64 % 4)).collect();
+    SweepPoint {
+        index,
+        cached: 0,
+        adherence: Some(of(adherence, 0.5)),
+        diversity: of(2.0 + 1.2 * (-0.7_f64 * w).exp(), 0.8),
+        saturation: of(0.44 + 0.006 * w, 0.06),
+        clipped: of(0.0003 * w * w, 0.01),
+        pictures,
     }
 }
 
@@ -362,16 +438,17 @@ impl Backend for StandIn {
                 (Work::Forward(request, 0), total)
             }
             Command::Reverse(_, request) => {
-                let (start, at) = match &request.start {
-                    Start::Noise => (gaussian(request.seed, Stream::Start, [1, self.channels, LATENT, LATENT]), 0),
-                    Start::Latents(x) => (x.clone(), 0),
-                    Start::Noised { x0, timestep } => {
-                        (self.level(*timestep).add_noise(x0, &gaussian(request.seed, Stream::Forward, x0.shape())), 0)
-                    }
-                    Start::Continue { x, index } => (x.clone(), *index),
-                };
+                let (start, at) = self.start(&request);
                 let total = request.steps;
                 (Work::Reverse(request, start, at), total)
+            }
+            Command::Strip(request) => {
+                let total = 2 * request.scales.len();
+                (Work::Strip(request, 0, None, 0), total)
+            }
+            Command::Sweep(request) => {
+                let total = request.rounds.len() * request.scales.len();
+                (Work::Sweep(request, 0), total)
             }
             other => (Work::Once(Box::new(other)), 1),
         };

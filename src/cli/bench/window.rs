@@ -27,6 +27,7 @@ pub fn first_picture(model: &ModelArgs, prompt: &str) -> Result<f64> {
             seed: 0,
             steps: 20,
             guidance_scale: 5.0,
+            guidance_interval: None,
             sampler: GenerateRequest::default().sampler.id.into(),
             decode_every_step: true,
             ..RunRequest::default()

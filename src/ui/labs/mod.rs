@@ -12,6 +12,7 @@ use super::theme::Theme;
 use super::widgets::icons::Icon;
 use super::widgets::textures::Textures;
 use crate::figure::Figure;
+use crate::host::HostTensor;
 use egui::Ui;
 
 /// What a lab works with.
@@ -46,10 +47,17 @@ impl LabContext<'_> {
 }
 
 /// What a lab asks of the window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Wish {
     /// Ask the person for a picture.
     OpenPicture,
+    /// Ask the person where to write pictures side by side.
+    SaveRow {
+        /// A name for the file.
+        name: String,
+        /// The pictures, `[3, H, W]` in 0..1, of one height.
+        pictures: Vec<HostTensor>,
+    },
 }
 
 /// A lab: asks for what it needs, draws the middle and the right panel.

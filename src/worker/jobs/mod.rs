@@ -9,6 +9,9 @@ mod open_model;
 mod open_picture;
 mod reverse;
 mod save_png;
+mod save_row;
+mod strip;
+mod sweep;
 mod tokenize;
 
 use super::explain;
@@ -16,18 +19,31 @@ use super::mailbox::{Job, Mailbox};
 use super::picture::PictureError;
 use super::protocol::{Command, Event};
 use crate::figure::{FigureError, StateError};
+use crate::measure::{MeasureError, Meter};
 use crate::pipeline::{Pipeline, PipelineError};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::rc::Rc;
 
 /// What the thread keeps from job to job.
 #[derive(Default)]
 pub(super) struct Room {
     pipeline: Option<Pipeline>,
+    /// Where measurements are kept.
+    cache: Option<PathBuf>,
+    /// The networks that measure, with the fingerprint of the model that they belong to.
+    meter: RefCell<Option<(String, Rc<Meter>)>>,
     /// Why no model is open, after an attempt to open one.
     failure: Option<String>,
 }
 
 impl Room {
+    /// A room without a model, and the folder in which measurements are kept.
+    pub fn new(cache: Option<PathBuf>) -> Self {
+        Self { cache, ..Self::default() }
+    }
+
     fn pipeline(&self) -> Result<&Pipeline, JobError> {
         self.pipeline
             .as_ref()
@@ -45,6 +61,8 @@ enum JobError {
     NoModel(String),
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
     #[error(transparent)]
     Picture(#[from] PictureError),
     #[error(transparent)]
@@ -84,17 +102,17 @@ impl Desk<'_> {
         (self.wake)();
     }
 
-    /// Called between two evaluations or decodings: serves what is short and waits, then goes on or stops.
+    /// Called between two evaluations or decodings: serves what goes before and waits, then goes on or stops.
     ///
     /// # Errors
     /// [`JobError::Stopped`] when the job is not wanted any more.
     fn breathe(&self) -> Result<(), JobError> {
         while self.mailbox.is_wanted(self.job)
-            && let Some(short) = self.mailbox.take_short()
+            && let Some(other) = self.mailbox.take_within(self.job)
         {
-            begin(self.mailbox, self.wake, &short);
-            let desk = Desk { job: &short, ..*self };
-            finish(self.mailbox, self.wake, &short, guarded(|| desk.work()));
+            begin(self.mailbox, self.wake, &other);
+            let desk = Desk { job: &other, ..*self };
+            finish(self.mailbox, self.wake, &other, guarded(|| desk.work()));
         }
         if self.mailbox.is_wanted(self.job) { Ok(()) } else { Err(JobError::Stopped) }
     }
@@ -105,11 +123,14 @@ impl Desk<'_> {
             Command::OpenPicture(source) => open_picture::run(self, source),
             Command::Forward(request) => forward::run(self, request),
             Command::Reverse(slot, request) => reverse::run(self, *slot, request),
+            Command::Strip(request) => strip::run(self, request),
+            Command::Sweep(request) => sweep::run(self, request),
             Command::Decode(latents) => decode::run(self, latents),
             Command::Tokenize { prompt, negative } => tokenize::run(self, prompt, negative),
             Command::SavePng { path, width, height, rgba } => save_png::run(self, path, *width, *height, rgba),
             Command::Export(request) => export::run(self, request),
             Command::Compare(both) => compare::run(self, &both.0, &both.1, &both.2),
+            Command::SaveRow { path, pictures } => save_row::run(self, path, pictures),
             Command::OpenModel { .. } | Command::Cancel(_) => Ok(()),
         }
     }

@@ -11,19 +11,7 @@ use std::time::Instant;
 pub(super) fn run(desk: &Desk, slot: Slot, request: &RunRequest) -> Result<(), JobError> {
     let started = Instant::now();
     let pipeline = desk.room.pipeline()?;
-    let sampler = SamplerInfo::find(&request.sampler).ok_or_else(|| {
-        let known: Vec<_> = SAMPLERS.iter().map(|info| info.id).collect();
-        JobError::Request(format!("there is no sampler \"{}\"; there are {}", request.sampler, known.join(", ")))
-    })?;
-    let generate = GenerateRequest {
-        prompt: request.prompt.clone(),
-        negative: request.negative.clone(),
-        seed: request.seed,
-        steps: request.steps,
-        guidance_scale: request.guidance_scale,
-        sampler,
-        start: request.start.clone(),
-    };
+    let generate = generate_request(request)?;
     // One unit of progress is one step, or one decoding of x_t afterwards.
     let total = |count: usize| if request.decode_every_step { 2 * count } else { count };
     let send = |frame: &Arc<Frame>| desk.answer(Event::Frame { job: desk.job.id, slot, frame: Arc::clone(frame) });
@@ -64,6 +52,24 @@ pub(super) fn run(desk: &Desk, slot: Slot, request: &RunRequest) -> Result<(), J
         send(&Arc::new(Frame { x_picture, ..Frame::clone(&frame) }))?;
     }
     desk.answer(Event::RunDone { job: desk.job.id, slot, latents: generated.latents, picture, elapsed_ms })
+}
+
+/// What the pipeline is asked for.
+pub(super) fn generate_request(request: &RunRequest) -> Result<GenerateRequest, JobError> {
+    let sampler = SamplerInfo::find(&request.sampler).ok_or_else(|| {
+        let known: Vec<_> = SAMPLERS.iter().map(|info| info.id).collect();
+        JobError::Request(format!("there is no sampler \"{}\"; there are {}", request.sampler, known.join(", ")))
+    })?;
+    Ok(GenerateRequest {
+        prompt: request.prompt.clone(),
+        negative: request.negative.clone(),
+        seed: request.seed,
+        steps: request.steps,
+        guidance_scale: request.guidance_scale,
+        guidance_interval: request.guidance_interval,
+        sampler,
+        start: request.start.clone(),
+    })
 }
 
 fn frame_of(step: &GenerateStep, x0_picture: crate::host::HostTensor) -> Frame {

@@ -181,6 +181,7 @@ impl ForwardReverse {
                 seed: cx.work.seed,
                 steps: own.steps,
                 guidance_scale,
+                guidance_interval: None,
                 sampler: own.sampler.clone(),
                 decode_every_step: true,
                 ..RunRequest::default()

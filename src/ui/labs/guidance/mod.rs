@@ -1,29 +1,49 @@
 //! Guidance: two predictions, and how far to go beyond them.
 //!
 //! Classifier-free guidance, Ho and Salimans 2022 (arXiv 2207.12598). Here `eps~ = eps_uncond + w (eps_cond - eps_uncond)`;
-//! the paper writes `(1 + w') eps_cond - w' eps_uncond` with `w' = w - 1`. Both are on the screen.
+//! the paper writes `(1 + w') eps_cond - w' eps_uncond` with `w' = w - 1`. Both are on the screen. It may act at some timesteps
+//! only (Kynkäänniemi et al. 2024, arXiv 2404.07724).
 
 mod figure;
+mod interval;
 mod plan;
+mod plane;
+mod projection;
+mod strip;
+mod sweep;
 mod view;
 
-use self::plan::Plan;
 use super::{Lab, LabContext};
-use crate::diffusion::guidance::{Comparison, compare, guide};
+use crate::diffusion::GuidanceInterval;
+use crate::diffusion::guidance::{Comparison, Plane, compare, guide, scale_at};
 use crate::figure::Figure;
 use crate::host::HostTensor;
 use crate::ui::clock::{Pace, Stops};
 use crate::ui::export::ink::Ink;
+use crate::ui::widgets::controls::segmented;
 use crate::ui::widgets::textures::Scale;
 use crate::ui::widgets::tile::HEADER;
 use crate::ui::widgets::track;
 use crate::worker::protocol::{Frame, RunRequest, Slot};
-use egui::{Rect, Ui, pos2, vec2};
+use egui::{Rect, Sense, Ui, UiBuilder, pos2, vec2};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Steps of the quick run that answers a drag.
 pub const COARSE_STEPS: usize = 6;
+
+/// What the right half of the middle shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum View {
+    /// The predictions as heat maps.
+    #[default]
+    Fields,
+    /// The predictions as arrows in the plane that they span.
+    Plane,
+    /// Adherence, diversity and saturation over the scale.
+    Measured,
+}
 
 /// What is remembered of this lab.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +51,10 @@ pub const COARSE_STEPS: usize = 6;
 pub struct Settings {
     /// Guidance scale w; none is the model's own.
     pub guidance_scale: Option<f64>,
+    /// The timesteps at which it acts, from the first up to but without the second; none is all of them.
+    pub interval: Option<[usize; 2]>,
+    /// What the right half shows.
+    pub view: View,
     /// Steps of the full run.
     pub steps: usize,
     /// Half the range of the heat maps' scale.
@@ -41,9 +65,15 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { guidance_scale: None, steps: 20, range: 2.0, scale: Scale::Root }
+        Self { guidance_scale: None, interval: None, view: View::Fields, steps: 20, range: 2.0, scale: Scale::Root }
     }
 }
+
+const VIEWS: &[(View, &str, &str)] = &[
+    (View::Fields, "Fields", "The predictions as heat maps, one for each latent channel."),
+    (View::Plane, "Plane", "The predictions as arrows in the plane that they span, to scale."),
+    (View::Measured, "Measured", "Adherence, diversity and saturation over w, measured on pictures of this prompt."),
+];
 
 const RANGES: [f32; 3] = [1.0, 2.0, 4.0];
 
@@ -51,6 +81,7 @@ impl Settings {
     /// Brings what was read back into range.
     pub fn tidy(&mut self) {
         self.guidance_scale = self.guidance_scale.filter(|w| w.is_finite()).map(|w| w.clamp(0.0, 20.0));
+        self.interval = self.interval.filter(|[low, high]| low <= high);
         self.steps = self.steps.clamp(COARSE_STEPS + 1, 100);
         if !RANGES.contains(&self.range) {
             self.range = 2.0;
@@ -66,6 +97,7 @@ struct Fields {
     difference: HostTensor,
     guided: HostTensor,
     comparison: Comparison,
+    plane: Plane,
     guided_norm: f64,
 }
 
@@ -80,6 +112,9 @@ pub struct Guidance {
     /// The frames that the heat maps are taken from: those of the last full run for these prompts and this seed.
     frames: Option<(RunRequest, Vec<Arc<Frame>>)>,
     fields: Option<Fields>,
+    strip: strip::State,
+    plane: plane::State,
+    sweep: sweep::State,
 }
 
 fn same_start(a: &RunRequest, b: &RunRequest) -> bool {
@@ -92,6 +127,19 @@ impl Guidance {
         cx.work.guidance.guidance_scale.unwrap_or(own)
     }
 
+    /// The timesteps that are guided; none where that is all of them.
+    fn interval(cx: &LabContext<'_>) -> Option<GuidanceInterval> {
+        let count = cx.session.levels.count();
+        let [low, high] = cx.work.guidance.interval?.map(|t| t.min(count));
+        (low > 0 || high < count).then_some(GuidanceInterval { low: low as f64, high: high as f64 })
+    }
+
+    /// The scale that acts where the frame in view was computed, or at the clock's timestep without one.
+    fn acting_scale(&self, cx: &LabContext<'_>) -> f64 {
+        let timestep = self.frame(cx.clock.position()).map_or(cx.clock.position(), |frame| frame.timestep);
+        scale_at(Self::scale(cx), Self::interval(cx), timestep)
+    }
+
     fn request(cx: &LabContext<'_>, steps: usize) -> RunRequest {
         RunRequest {
             prompt: cx.session.prompt.clone(),
@@ -99,6 +147,7 @@ impl Guidance {
             seed: cx.work.seed,
             steps,
             guidance_scale: Self::scale(cx),
+            guidance_interval: Self::interval(cx),
             sampler: "ddim".to_owned(),
             ..RunRequest::default()
         }
@@ -160,7 +209,7 @@ impl Guidance {
     }
 
     fn refresh_fields(&mut self, cx: &LabContext<'_>) {
-        let scale = Self::scale(cx);
+        let scale = self.acting_scale(cx);
         let Some(frame) = self.frame(cx.clock.position()).cloned() else {
             self.fields = None;
             return;
@@ -172,6 +221,7 @@ impl Guidance {
             self.fields = Some(Fields {
                 difference: cond.lincomb(1.0, uncond, -1.0),
                 comparison: compare(uncond, cond),
+                plane: Plane::spanned(uncond, cond),
                 guided_norm: guided.norm(),
                 uncond: uncond.clone(),
                 cond: cond.clone(),
@@ -188,6 +238,8 @@ impl Lab for Guidance {
         self.ask(cx);
         self.keep(cx);
         self.refresh_fields(cx);
+        self.ask_strip(cx);
+        self.ask_sweep(cx);
         let marks: Vec<(f64, bool)> = self.frames.iter().flat_map(|(_, f)| f.iter()).map(|f| (f.timestep, true)).collect();
         let stops = if marks.is_empty() { Stops::Every(50) } else { Stops::At(marks.iter().map(|m| m.0).collect()) };
         Pace { ready: !marks.is_empty(), floor: 0.0, stops, marks }
@@ -199,20 +251,30 @@ impl Lab for Guidance {
         let (changed, held) = track::show(ui, theme, &mut scale);
         if changed {
             cx.work.guidance.guidance_scale = Some(scale);
-            self.refresh_fields(cx);
         }
         self.held = held;
-        ui.add_space(theme.px(8.0));
+        let (row, _) = ui.allocate_exact_size(vec2(ui.available_width(), theme.px(44.0)), Sense::hover());
+        let mut child = ui.new_child(UiBuilder::new().max_rect(row).layout(egui::Layout::right_to_left(egui::Align::Center)));
+        segmented(&mut child, theme, &mut cx.work.guidance.view, VIEWS);
+        let rest = child.available_rect_before_wrap();
+        self.held |= self.interval_ui(cx, ui, rest.with_max_x(rest.right() - theme.px(16.0)));
+        ui.add_space(theme.px(6.0));
         let room = ui.available_rect_before_wrap();
         let (gap, header) = (theme.px(28.0), theme.px(HEADER));
-        let plan = Plan::new(theme, vec2(room.width() - gap, room.height()), cx.latent_channels());
-        let maps = plan.size(theme);
-        let side = (room.width() - gap - maps.x).min(room.height() - header).max(64.0).floor();
-        let spare = (room.width() - gap - maps.x - side).max(0.0);
-        let left = room.left() + (spare * 0.5).floor();
-        let top = room.top() + ((room.height() - maps.y.max(side + header)) * 0.3).max(0.0).floor();
-        self.picture_tile(cx, ui, Rect::from_min_size(pos2(left, top), vec2(side, side + header)));
-        self.heat_maps(cx, ui, pos2(left + side + gap, top), &plan);
+        let strip = Self::strip_height(theme, room.height());
+        let below = Rect::from_min_max(pos2(room.left(), room.bottom() - strip), room.max);
+        let room = room.with_max_y(below.top() - theme.px(14.0));
+        let side = (room.height() - header).min((room.width() - gap) * 0.5).max(64.0).floor();
+        let picture = Rect::from_min_size(room.min, vec2(side, side + header));
+        let right = Rect::from_min_max(pos2(picture.right() + gap, room.top()), room.max);
+        self.picture_tile(cx, ui, picture);
+        match cx.work.guidance.view {
+            View::Fields => self.heat_maps(cx, ui, right),
+            View::Plane => self.held |= self.plane_ui(cx, ui, right.with_max_y(picture.bottom())),
+            View::Measured => self.sweep_ui(cx, ui, right.with_max_y(picture.bottom())),
+        }
+        self.strip_ui(cx, ui, below);
+        self.refresh_fields(cx);
     }
 
     fn side_ui(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) {
@@ -222,7 +284,8 @@ impl Lab for Guidance {
     fn is_settled(&self, cx: &LabContext<'_>) -> bool {
         let full = Self::request(cx, cx.work.guidance.steps);
         let stopped = cx.session.guidance.is_stopped();
-        (self.picture.as_ref().is_some_and(|(r, ..)| *r == full) && self.frames.is_some()) || stopped
+        let picture = (self.picture.as_ref().is_some_and(|(r, ..)| *r == full) && self.frames.is_some()) || stopped;
+        picture && self.strip_is_settled(cx) && self.sweep_is_settled(cx)
     }
 
     fn figure(&mut self, cx: &mut LabContext<'_>, ink: &Ink) -> Option<Figure> {

@@ -20,17 +20,17 @@ const APART: f32 = 10.0;
 const LEGEND: f32 = 46.0;
 
 impl Plan {
-    /// The largest cells that fit into `room` beside the picture. x_t is left out where it would make them too small to read, or the
+    /// The largest cells that fit into `room`. x_t is left out where it would make them too small to read, or the
     /// fields too narrow for their headings.
     pub fn new(theme: &Theme, room: Vec2, channels: usize) -> Self {
         let columns = Grid::compact(channels);
-        let (gap, share) = if columns > 2 { (theme.px(4.0), 0.56) } else { (theme.px(6.0), 0.48) };
+        let gap = theme.px(if columns > 2 { 4.0 } else { 6.0 });
         let grid = Grid { channels, columns, cell: 1.0, gap };
         let cell = |has_input: bool| {
             // What is left when every cell is one point wide, shared among them.
             let plan = Self { grid, has_input };
             let rows = 2 * grid.rows() + if has_input { plan.input_grid(theme).rows() } else { 0 };
-            let left = room * vec2(share, 1.0) - plan.size(theme);
+            let left = room - plan.size(theme);
             (1.0 + left.x / (2 * columns) as f32).min(1.0 + left.y / rows as f32).max(16.0).floor()
         };
         let (with, without) = (cell(true), cell(false));

@@ -12,18 +12,18 @@ use crate::ui::widgets::math::{Math, equation, figures, inline, op, row, sym, wo
 use crate::ui::widgets::slider::{self, Spec};
 use crate::ui::widgets::textures::{Mapping, Scale};
 use crate::ui::widgets::tile::{self, Badge, HEADER, Tile};
-use crate::worker::protocol::Slot;
+use crate::worker::protocol::{RunRequest, Slot};
 use egui::{Pos2, Rect, Ui, UiBuilder, pos2, vec2};
 
-fn eps_uncond() -> Math {
+pub(super) fn eps_uncond() -> Math {
     sym("ε", Symbol::Unconditional).with_index("∅")
 }
 
-fn eps_cond() -> Math {
+pub(super) fn eps_cond() -> Math {
     sym("ε", Symbol::Conditional).with_index("c")
 }
 
-fn eps_guided() -> Math {
+pub(super) fn eps_guided() -> Math {
     sym("ε", Symbol::Guided).tilde()
 }
 
@@ -37,16 +37,17 @@ impl Guidance {
             (crate::ui::session::ModelState::Opening, _) => "Opening the model…".to_owned(),
             _ => "Waiting for the model…".to_owned(),
         };
-        let (texture, badge, extra, remark) = match &self.picture {
-            Some((request, picture, ms)) => {
-                let texture = cx.textures.get(ui.ctx(), theme, "guided picture", picture, Mapping::Rgb, true);
-                let badge = if request.steps == COARSE_STEPS { Badge::Coarse } else { Badge::Refined };
+        let (texture, badge, extra, remark) = match self.best_picture(cx) {
+            Some((scale, steps, picture, ms)) => {
+                let badge = if steps == COARSE_STEPS { Badge::Coarse } else { Badge::Refined };
                 let refining = match cx.session.progress(Slot::Guidance) {
                     Some((done, total)) if total > COARSE_STEPS => format!(", refining {done}/{total}"),
                     _ => String::new(),
                 };
-                let remark = format!("w = {:.1}, {:.2} s{refining}", request.guidance_scale, ms / 1000.0);
-                (Some(texture), badge, format!(", {} steps", request.steps), remark)
+                let remark = format!("w = {scale:.1}, {:.2} s{refining}", ms / 1000.0);
+                let picture = picture.clone();
+                let texture = cx.textures.get(ui.ctx(), theme, "guided picture", &picture, Mapping::Rgb, true);
+                (Some(texture), badge, format!(", {steps} steps"), remark)
             }
             None => (None, Badge::Coarse, String::new(), String::new()),
         };
@@ -61,9 +62,24 @@ impl Guidance {
         tile::show(ui, theme, rect, &tile);
     }
 
+    /// The picture to show large, with its scale, its steps and its wall time: the finished run of the slider, or the strip's
+    /// picture of the same run, which may be there first.
+    fn best_picture<'a>(&'a self, cx: &'a LabContext<'_>) -> Option<(f64, usize, &'a HostTensor, f64)> {
+        let full = Self::request(cx, cx.work.guidance.steps);
+        let own = self.picture.as_ref().map(|(request, picture, ms)| (request.guidance_scale, request.steps, picture, *ms));
+        let is_full = self.picture.as_ref().is_some_and(|(request, ..)| *request == full);
+        let is_coarse = self.picture.as_ref().is_some_and(|(request, ..)| *request == RunRequest { steps: COARSE_STEPS, ..full.clone() });
+        match self.strip_picture(cx) {
+            Some(strip) if !is_full && (strip.1 == full.steps || !is_coarse) => Some(strip),
+            _ => own,
+        }
+    }
+
     /// What both predictions look at, where there is room for it, and the four fields below.
-    pub(super) fn heat_maps(&self, cx: &mut LabContext<'_>, ui: &mut Ui, origin: Pos2, plan: &Plan) {
+    pub(super) fn heat_maps(&self, cx: &mut LabContext<'_>, ui: &mut Ui, room: Rect) {
         let theme = cx.theme;
+        let plan = &Plan::new(theme, room.size(), cx.latent_channels());
+        let origin = room.min + vec2(((room.width() - plan.size(theme).x) * 0.5).max(0.0).floor(), 0.0);
         let Settings { range, scale, .. } = cx.work.guidance;
         let negative = !cx.session.negative.trim().is_empty();
         if let Some((corner, grid)) = plan.input(theme, origin) {
@@ -113,7 +129,7 @@ impl Guidance {
         let theme = cx.theme;
         ui.label(egui::RichText::new("Guidance: past the prompt").font(theme.font(Weight::SemiBold, 21.0)));
         ui.add_space(theme.px(6.0));
-        let scale = Self::scale(cx);
+        let scale = self.acting_scale(cx);
         let formula = row([
             eps_guided(),
             op("="),
@@ -176,8 +192,9 @@ impl Guidance {
             }
             let name = row([word("angle of ", Symbol::Quiet), eps_cond(), word(" to ", Symbol::Quiet), eps_uncond()]);
             math_readout(ui, theme, &name, "angle between them", &format!("{:.1}°", c.angle_degrees), Symbol::Plain);
+            let whose = if scale == Self::scale(cx) { "for the w of the slider." } else { "for w = 1: this t is outside the interval." };
             let text = format!(
-                "At t = {1:.0} of the run with w = {0:.1} and {2} steps. The guided field is for the w of the slider.",
+                "At t = {1:.0} of the run with w = {0:.1} and {2} steps. The guided field is {whose}",
                 request.guidance_scale, frame.timestep, request.steps
             );
             ui.add_space(theme.px(4.0));
