@@ -82,8 +82,9 @@ fn faults_in(texts: &[(String, Rect, Rect, bool)], side: f32) -> Vec<String> {
         if *elided {
             faults.push(format!("cut short: {text:?} at {ink}"));
         }
-        for (other, place, ..) in &texts[..i] {
-            let common = ink.intersect(*place);
+        for (other, place, within, _) in &texts[..i] {
+            // What has scrolled out of sight is over nothing.
+            let common = ink.intersect(*clip).intersect(place.intersect(*within));
             if common.is_positive() && common.area() > 0.15 * ink.area().min(place.area()) {
                 faults.push(format!("printed over each other: {text:?} at {ink} and {other:?} at {place}"));
             }

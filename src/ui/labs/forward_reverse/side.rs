@@ -135,7 +135,7 @@ fn chain(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui, timeste
         ui,
         theme,
         "Each step shrinks the picture a little and adds a little fresh noise, until nothing of it is left. The right picture is \
-         the model's guess from the latents noised to the same t in one stroke.",
+         guessed from latents noised to the same t in one stroke.",
     );
 }
 
