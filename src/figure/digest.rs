@@ -90,7 +90,7 @@ impl Evidence {
             .collect();
         let what = match changed.as_slice() {
             [] => "in the number of things shown".to_owned(),
-            [few @ ..] if few.len() <= 3 => format!("in {}", few.join(", ")),
+            few if few.len() <= 3 => format!("in {}", few.join(", ")),
             [first, rest @ ..] => format!("in {first} and {} more", rest.len()),
         };
         let difference = self.picture.as_ref().and_then(|old| largest_difference(old, first_picture(now)?));
