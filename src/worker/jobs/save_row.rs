@@ -29,7 +29,7 @@ fn row(pictures: &[HostTensor]) -> Result<HostTensor, JobError> {
             Some(start)
         })
         .collect();
-    let width = pictures.iter().zip(&starts).last().map_or(0, |(picture, start)| start + picture.shape()[2]);
+    let width = pictures.last().zip(starts.last()).map_or(0, |(picture, start)| start + picture.shape()[2]);
     let mut joined = HostTensor::full([3, height, width], 1.0);
     let data = joined.data_mut();
     for (picture, start) in pictures.iter().zip(starts) {

@@ -255,7 +255,7 @@ fn paint_whole(painter: &Painter, theme: &Theme, fields: &Fields, shown: &Projec
     let plane = &fields.plane;
     let field = painter.clip_rect().with_min_x(corner.right());
     painter.rect(corner, theme.px(5.0), p.ground, theme.hairline(), egui::StrokeKind::Inside);
-    let room = corner.shrink2(vec2(theme.px(12.0), theme.px(16.0)));
+    let room = Rect::from_min_max(corner.min + vec2(theme.px(12.0), theme.px(16.0)), corner.max - vec2(theme.px(12.0), theme.px(24.0)));
     let whole = Projection::new(shown.axes, Bounds::around(plane, fields.scale), room);
     let painter = painter.with_clip_rect(corner);
     let [left, right] = [0.0, track::MOST].map(|w| whole.place(plane.at(w)));

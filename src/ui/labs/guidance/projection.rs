@@ -49,9 +49,9 @@ impl Bounds {
         let reach = REACHES.into_iter().find(|reach| scale < *reach).unwrap_or(REACHES[2]);
         let mut bounds = Self { min: [0.0; 2], max: [0.0; 2] };
         for point in [plane.uncond, plane.cond, plane.at(-0.2), plane.at(reach)].map(|point| axes.turn(point)) {
-            for axis in 0..2 {
-                bounds.min[axis] = bounds.min[axis].min(point[axis]);
-                bounds.max[axis] = bounds.max[axis].max(point[axis]);
+            for (axis, value) in point.into_iter().enumerate() {
+                bounds.min[axis] = bounds.min[axis].min(value);
+                bounds.max[axis] = bounds.max[axis].max(value);
             }
         }
         bounds

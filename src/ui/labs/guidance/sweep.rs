@@ -95,11 +95,11 @@ impl Quantity {
         if self == Self::Adherence && self.is_share(ruler) {
             return (0.0, 1.0);
         }
-        // Values spread the axis; bars may leave it, as the very wide ones of few samples do.
+        // Values spread the axis with room for the bars; the very wide ones of few samples may leave it.
         let low = estimates.iter().map(|e| e.value).fold(f64::INFINITY, f64::min);
         let high = estimates.iter().map(|e| e.value).fold(f64::NEG_INFINITY, f64::max);
         let widths = estimates.iter().map(|e| e.high - e.low).filter(|width| width.is_finite());
-        let pad = widths.fold(0.0, f64::max).clamp(0.02, 0.5 * high.abs().max(0.1));
+        let pad = (0.55 * widths.fold(0.0, f64::max)).clamp(0.02, 0.5 * high.abs().max(0.1));
         if low.is_finite() && high.is_finite() { ((low - pad).max(0.0), high + pad) } else { (0.0, 1.0) }
     }
 }
