@@ -263,6 +263,10 @@ pub trait Tensor: Clone + Send + Sync + fmt::Debug + Sized + 'static {
 
 /// A tensor that remembers how it was made, so that gradients can be taken through it.
 pub trait Differentiable: Tensor {
+    /// Parts that a batch is divided into, worked on at the same time ([`Tensor::at_once`]): with two on the host's threads, what
+    /// runs on a single one in one part overlaps with the other's work. Fixed, so that what a run sees does not depend on the machine.
+    const PARTS: usize = 1;
+
     /// A leaf that gradients are taken of.
     fn variable(host: &HostTensor, device: &Self::Device) -> Result<Self>;
 

@@ -1,7 +1,7 @@
 //! How long steps of training take: the shipped networks on synthetic data, whole steps, nothing read or written.
 
 use super::optimizer::AdamW;
-use super::runner::{Objective, PARTS, Share, evaluate};
+use super::runner::{Objective, Share, evaluate};
 use super::scenes::{SIDE, below, divide, step_rng, unit};
 use super::unet::{self, Told};
 use super::vae::{self, VaeBatch, VaeObjective};
@@ -78,7 +78,7 @@ impl Steps {
                     let pictures = HostTensor::from_fn(shape.clone(), |_| (2.0 * unit(&mut rng) - 1.0) as f32);
                     let side = SIDE / 2 / config.downsampling();
                     let noise = noise::gaussian_from(&mut rng, [batch, config.latent_channels, side, side]);
-                    let parts = divide(PARTS, &pictures).into_iter().zip(divide(PARTS, &noise));
+                    let parts = divide(T::PARTS, &pictures).into_iter().zip(divide(T::PARTS, &noise));
                     Ok(parts.map(|(pictures, noise)| VaeBatch { pictures, noise }).collect())
                 }))
             }
@@ -151,7 +151,7 @@ impl<T: Differentiable> Objective for UnetSteps<T> {
     fn batch(&self, step: u64, _: usize) -> Result<Vec<(Told, HostTensor)>> {
         let mut rng = step_rng(0, "bench", step);
         let UNet2DConditionConfig { in_channels, sample_size, cross_attention_dim, .. } = self.config;
-        let size = self.batch.div_ceil(PARTS).max(1);
+        let size = self.batch.div_ceil(T::PARTS).max(1);
         let mut part = |count: usize| {
             let latents = [count, in_channels, sample_size, sample_size];
             let (noisy, target) = (noise::gaussian_from(&mut rng, latents), noise::gaussian_from(&mut rng, latents));

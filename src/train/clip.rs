@@ -6,7 +6,7 @@
 use super::losses::{self, Contrast};
 use super::optimizer::AdamWConfig;
 use super::record::Part;
-use super::runner::{Objective, PARTS, Share, at_once};
+use super::runner::{Objective, Share, at_once};
 use super::scenes::{PicturePool, SIDE, below, divide, step_rng, training_seeds, unit};
 use super::vars::{Leaves, Variable, Weights, start};
 use super::{HELD_OUT, Result, TrainError};
@@ -213,7 +213,7 @@ impl<T: Differentiable> Objective for ClipObjective<T> {
                 (encoding.ids, encoding.end)
             })
             .unzip();
-        let pictures = divide(PARTS, &self.pool.batch(&indices));
+        let pictures = divide(T::PARTS, &self.pool.batch(&indices));
         let mut items: std::vec::IntoIter<(Vec<u32>, usize, usize)> = zip3(ids, ends, groups).into_iter();
         let part = |pictures: HostTensor| {
             let (mut ids, mut ends, mut groups) = (Vec::new(), Vec::new(), Vec::new());

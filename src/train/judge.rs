@@ -9,7 +9,7 @@ use super::augment::{Shift, spoil};
 use super::losses;
 use super::optimizer::AdamWConfig;
 use super::record::Part;
-use super::runner::{Objective, PARTS, Share};
+use super::runner::{Objective, Share};
 use super::scenes::{PicturePool, SIDE, below, divide, step_rng, unit};
 use super::vars::{Leaves, Variable, start};
 use super::{HELD_OUT, Result};
@@ -157,7 +157,7 @@ impl<T: Differentiable> Objective for JudgeObjective<T> {
         }
         let pictures = losses::tensor(&[self.batch, 3, HALF, HALF], values);
         let mut answers = answers.into_iter();
-        let parts = divide(PARTS, &pictures).into_iter();
+        let parts = divide(T::PARTS, &pictures).into_iter();
         Ok(parts.map(|pictures| JudgeBatch { answers: answers.by_ref().take(pictures.shape()[0]).collect(), pictures }).collect())
     }
 

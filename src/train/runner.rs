@@ -36,11 +36,6 @@ impl StopFlag {
     }
 }
 
-/// Parts that a batch is divided into, worked on at the same time: with two, what runs on a single thread in one overlaps with
-/// the other's work. Fixed, so that what a run sees does not depend on the machine; with more threads its sums are grouped otherwise, and
-/// differ in their last bits.
-pub const PARTS: usize = 2;
-
 /// What one part of a batch gives.
 #[derive(Debug)]
 pub struct Share {

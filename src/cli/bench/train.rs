@@ -28,7 +28,8 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:\n  diffuscope bench train\n  diffuscope bench train --peer .venv/bin/python --json > train.json\n\n\
     unet_f32, unet_bf16  the denoiser on 32 random latents\n\
     vae_f32, vae_bf16    the autoencoder on 16 random pictures of 64 x 64, the size of its cut-outs\n\n\
-    bf16 is measured where the processor has units for it: operands of matrix products rounded to 16 bits, sums in 32. Our step\n\
+    bf16 is measured where the processor has units for it: operands of matrix products rounded to 16 bits, sums in 32; on an NVIDIA\n\
+    card it is TF32, operands of 19 bits. Our step\n\
     also cuts the gradient's norm and keeps the running average of the weights. Operations are three times those of a forward pass.\n\n\
     --peer PYTHON makes the same step in PyTorch: the network that diffusers builds from our configuration, a batch of the same\n\
     shapes, the same loss, torch.optim.AdamW (fused), channels_last, and autocast for bf16; one step of ours, one of theirs, and so\n\
@@ -49,6 +50,9 @@ pub struct TrainArgs {
     /// Where to compute
     #[arg(long, value_parser = device_parser(), default_value = DeviceKind::default().label())]
     device: DeviceKind,
+    /// Samples a step, instead of those above
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    batch: Option<u32>,
 }
 
 /// What is measured: name, network, number type, samples a step.
@@ -94,7 +98,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     bar.set_message("the other side");
     let mut guest = args.peer.as_deref().map(|python| Guest::start(python, args.device)).transpose()?;
     let mut measured = Vec::new();
-    for (name, network, precision, batch) in rows(args.device) {
+    for (name, network, precision, batch) in rows(args) {
         bar.inc(1);
         bar.set_message(name);
         measured.push(row(args, guest.as_mut(), name, network, precision, batch)?);
@@ -116,17 +120,19 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 fn profiles(args: &TrainArgs) -> Result<()> {
     ensure!(args.device == DeviceKind::Cpu, "--profile looks into the kernels for the processor; use --device cpu");
     let mut profiles = Vec::new();
-    for (name, network, precision, batch) in rows(args.device) {
+    for (name, network, precision, batch) in rows(args) {
         let mut steps = open(args.device, network, batch, precision)?;
         profiles.push(Profile::of(name, args.runs, || Ok(steps.step()?.total()))?);
     }
     profile::print(&profiles, args.json)
 }
 
-/// Those of [`ROWS`] that `device` has units for.
-fn rows(device: DeviceKind) -> impl Iterator<Item = (&'static str, Network, Precision, usize)> {
-    let has_bf16 = device == DeviceKind::Cpu && cpu::has_bf16_units();
-    ROWS.into_iter().filter(move |(_, _, precision, _)| *precision == Precision::F32 || has_bf16)
+/// Those of [`ROWS`] that the device has units for.
+fn rows(args: &TrainArgs) -> impl Iterator<Item = (&'static str, Network, Precision, usize)> {
+    let batch = args.batch;
+    let has_bf16 = args.device == DeviceKind::Cuda || cpu::has_bf16_units();
+    let shown = ROWS.into_iter().filter(move |(_, _, precision, _)| *precision == Precision::F32 || has_bf16);
+    shown.map(move |(name, network, precision, usual)| (name, network, precision, batch.map_or(usual, |batch| batch as usize)))
 }
 
 fn open(device: DeviceKind, network: Network, batch: usize, precision: Precision) -> Result<Steps> {

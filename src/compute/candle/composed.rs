@@ -1,12 +1,18 @@
 //! The layers as compositions of candle's differentiable operations, for devices without kernels of our own; and the
 //! second opinion on those kernels in tests.
 
+use super::attached::{self, normalise};
 use super::{Activation, CandleTensor, Conv2d, Mask, Result};
 use candle_core::{D, Tensor};
 
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, shape: &[usize]) -> Result<Tensor> {
     let inputs = weight.dim(1)?;
-    let y = x.contiguous()?.reshape(((), inputs))?.matmul(&weight.t()?)?;
+    let x = x.contiguous()?.reshape(((), inputs))?;
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return Ok(super::cuda::linear(&x, weight, bias)?.reshape(shape)?);
+    }
+    let y = x.matmul(&weight.t()?)?;
     let y = match bias {
         Some(bias) => y.broadcast_add(bias)?,
         None => y,
@@ -26,12 +32,6 @@ pub(super) fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, geometr
         Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?,
         None => y,
     })
-}
-
-fn normalise(x: &Tensor, eps: f64) -> Result<Tensor> {
-    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-    Ok(centred.broadcast_div(&(variance + eps)?.sqrt()?)?)
 }
 
 pub(super) fn group_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, eps: f64, activation: Activation) -> Result<Tensor> {
@@ -64,9 +64,7 @@ pub(super) fn attention(
             scores.broadcast_add(&Tensor::from_vec(hidden, (n, m), q.device())?)?
         }
     };
-    // candle's fused softmax has no gradient, so it is spelt out.
-    let exp = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
-    let weights = exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?;
+    let weights = attached::softmax(&scores)?;
     let y = weights.matmul(&split(v, m)?)?.transpose(1, 2)?.contiguous()?.reshape((b, n, c))?;
     Ok((y, keep_weights.then_some(weights)))
 }
@@ -84,4 +82,10 @@ pub(super) fn geglu(x: &CandleTensor) -> Result<CandleTensor> {
     let width = x.dim(D::Minus1)? / 2;
     let (value, gate) = (x.narrow(D::Minus1, 0, width)?.contiguous()?, x.narrow(D::Minus1, width, width)?.contiguous()?);
     Ok((value * gate.gelu_erf()?)?)
+}
+
+/// Every element twice along both axes, by a broadcast: the gradient of candle's own enlargement is a convolution per channel.
+pub(super) fn upsample_nearest2x(x: &Tensor) -> Result<Tensor> {
+    let (b, c, h, w) = x.dims4()?;
+    Ok(x.reshape((b, c, h, 1, w, 1))?.broadcast_as((b, c, h, 2, w, 2))?.reshape((b, c, 2 * h, 2 * w))?)
 }

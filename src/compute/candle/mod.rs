@@ -1,10 +1,14 @@
 //! Tensors of the candle library: models and their training on CUDA, and the second opinion on our own kernels.
 //!
-//! Layers are compositions of candle's differentiable operations, on whatever device candle has.
+//! Layers are compositions of candle's differentiable operations, on whatever device candle has. Where a thread works with
+//! [`Precision::Bf16`], a card's matrix products are of operands rounded to TF32 (10 bits after the point) with f32 sums.
 
+mod attached;
 mod composed;
+#[cfg(feature = "cuda")]
+mod cuda;
 
-use super::{Activation, ComputeError, Conv2d, DeviceKind, Differentiable, Mask, Result, Tensor, dims, shape_error};
+use super::{Activation, ComputeError, Conv2d, DeviceKind, Differentiable, Mask, Precision, Result, Tensor, dims, shape_error};
 use crate::host::HostTensor;
 use candle_core::{DType, Device};
 
@@ -19,7 +23,10 @@ pub fn device(kind: DeviceKind) -> Result<Device> {
         DeviceKind::Cpu => Ok(Device::Cpu),
         DeviceKind::Cuda => {
             if cfg!(feature = "cuda") {
-                Device::new_cuda(0).map_err(|e| ComputeError::Device { device: "cuda", detail: format!("{e}; use --device cpu") })
+                let refused = |e| ComputeError::Device { device: "cuda", detail: format!("{e}; use --device cpu") };
+                let device = Device::new_cuda(0).map_err(refused)?;
+                keep_memory(&device).map_err(refused)?;
+                Ok(device)
             } else {
                 Err(ComputeError::Device {
                     device: "cuda",
@@ -29,6 +36,31 @@ pub fn device(kind: DeviceKind) -> Result<Device> {
             }
         }
     }
+}
+
+/// Lets the card's memory pool keep what is freed: it would be given back at every readback, and asked for again in the next step.
+#[cfg(feature = "cuda")]
+#[allow(unsafe_code)] // The library has no safe call for it.
+fn keep_memory(device: &Device) -> candle_core::Result<()> {
+    use candle_core::cuda::WrapErr;
+    use candle_core::cuda::cudarc::driver::{result, sys::CUmemPool_attribute};
+    let stream = device.as_cuda_device()?.cuda_stream();
+    let mut threshold = u64::MAX;
+    // SAFETY: the device is that of a living context, its default pool lives as long as it does, and the attribute is of 64 bits.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(stream.context().cu_device()).w()?;
+        result::mem_pool::set_attribute(pool, CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, (&raw mut threshold).cast()).w()
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn keep_memory(_: &Device) -> candle_core::Result<()> {
+    Ok(())
+}
+
+/// Brings candle's switch for the card's matrix units in line with what this thread computes in.
+fn follow_precision() {
+    candle_core::cuda::set_gemm_reduced_precision_f32(Precision::current() == Precision::Bf16);
 }
 
 impl From<candle_core::Error> for ComputeError {
@@ -61,6 +93,7 @@ impl Tensor for CandleTensor {
         let mut shape = self.dims().to_vec();
         shape.pop();
         shape.push(outputs);
+        follow_precision();
         composed::linear(self, weight, bias, &shape)
     }
 
@@ -70,6 +103,11 @@ impl Tensor for CandleTensor {
         let fits = geometry.output_extent(height, kernel).is_some() && geometry.output_extent(width, kernel).is_some();
         if expected != in_channels || kernel != other || !fits {
             return shape_error("conv2d", format!("the weight {:?} does not fit the input {:?}", weight.dims(), self.dims()));
+        }
+        follow_precision();
+        #[cfg(feature = "cuda")]
+        if self.device().is_cuda() {
+            return Ok(cuda::conv2d(self, weight, bias, geometry)?);
         }
         composed::conv2d(self, weight, bias, geometry)
     }
@@ -81,6 +119,10 @@ impl Tensor for CandleTensor {
                 "group_norm",
                 format!("{groups} groups and the weight {:?} do not fit the input {:?}", weight.dims(), self.dims()),
             );
+        }
+        #[cfg(feature = "cuda")]
+        if self.device().is_cuda() {
+            return cuda::group_norm(self, weight, bias, groups, eps, activation);
         }
         composed::group_norm(self, weight, bias, groups, eps, activation)
     }
@@ -98,6 +140,7 @@ impl Tensor for CandleTensor {
         if k.dims() != [batch, keys, channels] || v.dims() != k.dims() || heads == 0 || channels % heads != 0 {
             return shape_error("attention", format!("queries {:?}, keys {:?}, values {:?}, {heads} heads", q.dims(), k.dims(), v.dims()));
         }
+        follow_precision();
         composed::attention(q, k, v, heads, mask, keep_weights)
     }
 
@@ -148,8 +191,8 @@ impl Tensor for CandleTensor {
     }
 
     fn upsample_nearest2x(&self) -> Result<Self> {
-        let [_, _, height, width] = dims("upsample_nearest2x", self.dims())?;
-        Ok(self.upsample_nearest2d(2 * height, 2 * width)?)
+        let [_, _, _, _] = dims("upsample_nearest2x", self.dims())?;
+        composed::upsample_nearest2x(self)
     }
 
     fn embedding(table: &Self, ids: &[u32], batch: usize) -> Result<Self> {
@@ -194,6 +237,7 @@ impl Differentiable for CandleTensor {
             });
         }
         let Some(objective) = objective else { return Ok(vec![None; variables.len()]) };
+        follow_precision();
         let store = objective.backward()?;
         let values = |variable: &&Self| store.get(variable).map(|g| Ok(g.flatten_all()?.to_vec1::<f32>()?)).transpose();
         variables.iter().map(values).collect()

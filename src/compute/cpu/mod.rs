@@ -434,6 +434,8 @@ impl Tensor for CpuTensor {
 }
 
 impl Differentiable for CpuTensor {
+    const PARTS: usize = 2;
+
     fn variable(host: &HostTensor, (): &()) -> Result<Self> {
         Ok(Self::new(host.shape().to_vec(), false, Data::Host(host.clone()), Some(Node::leaf())))
     }

@@ -1,10 +1,15 @@
 //! Our kernels against candle's: values and gradients of every operation, over awkward shapes.
 
 use super::*;
-use crate::compute::candle::CandleTensor;
-use crate::compute::{GroupNormalization, with_precision};
+use crate::compute::candle::{self, CandleTensor};
+use crate::compute::{DeviceKind, GroupNormalization, with_precision};
 use crate::noise::{Stream, gaussian};
 use candle_core::Device;
+
+/// Where candle computes: on the card in a build for one, so that the same comparisons hold there.
+fn theirs() -> Device {
+    candle::device(if cfg!(feature = "cuda") { DeviceKind::Cuda } else { DeviceKind::Cpu }).unwrap()
+}
 
 fn relative_error(a: &HostTensor, b: &HostTensor) -> f64 {
     assert_eq!(a.shape(), b.shape());
@@ -34,7 +39,7 @@ fn compare(
     theirs: impl Fn(&[CandleTensor]) -> CandleTensor,
 ) {
     let (a, ga) = value_and_gradients(&(), inputs, ours);
-    let (b, gb) = value_and_gradients(&Device::Cpu, inputs, theirs);
+    let (b, gb) = value_and_gradients(&self::theirs(), inputs, theirs);
     let error = relative_error(&a, &b);
     assert!(error < tolerance, "{name}: relative error {error:e}");
     for (i, (a, b)) in ga.iter().zip(&gb).enumerate() {
@@ -194,7 +199,7 @@ fn attention_with_and_without_mask() {
         both!("attention", &inputs, 2e-5, |v| Tensor::attention(&v[0], &v[1], &v[2], heads, mask, false).unwrap().0);
         let kept = |(_, weights): (CpuTensor, Option<CpuTensor>)| weights.unwrap().to_host().unwrap();
         let ours: Vec<CpuTensor> = inputs.iter().map(|x| CpuTensor::from_host(x, &()).unwrap()).collect();
-        let theirs: Vec<CandleTensor> = inputs.iter().map(|x| CandleTensor::from_host(x, &Device::Cpu).unwrap()).collect();
+        let theirs: Vec<CandleTensor> = inputs.iter().map(|x| CandleTensor::from_host(x, &self::theirs()).unwrap()).collect();
         let ours = kept(Tensor::attention(&ours[0], &ours[1], &ours[2], heads, mask, true).unwrap());
         let (_, theirs) = <CandleTensor as Tensor>::attention(&theirs[0], &theirs[1], &theirs[2], heads, mask, true).unwrap();
         assert!(relative_error(&ours, &theirs.unwrap().to_host().unwrap()) < 1e-5);
