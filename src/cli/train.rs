@@ -67,6 +67,12 @@ pub struct TrainArgs {
     /// Scenes that the denoising network is trained on
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub scenes: Option<u64>,
+    /// Start from the weights in this model folder, rather than at random (autoencoder or denoising network)
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
+    /// Train the autoencoder without generic pictures, to see what these cost
+    #[arg(long)]
+    pub scenes_only: bool,
     /// Peak learning rate
     #[arg(long, value_name = "X")]
     pub lr: Option<f64>,
@@ -93,6 +99,9 @@ pub fn run(args: TrainArgs) -> anyhow::Result<()> {
     if args.lr.is_some_and(|lr| !lr.is_finite() || lr <= 0.0) {
         bail!("--lr must be a positive number");
     }
+    if args.from.is_some() && !matches!(args.what, What::Vae | What::Unet) {
+        bail!("--from goes with `train vae` and `train unet`");
+    }
     let stop = StopFlag::default();
     let on_signal = stop.clone();
     ctrlc::set_handler(move || {
@@ -106,7 +115,7 @@ pub fn run(args: TrainArgs) -> anyhow::Result<()> {
     let default_minutes = if args.what == What::All { 90 } else { 30 };
     let budget = args.steps.map_or_else(|| Budget::Time(args.budget.unwrap_or(Duration::from_secs(60 * default_minutes))), Budget::Steps);
     let precision = match args.precision {
-        PrecisionArg::Bf16 if cpu::has_bf16_units() => Precision::Bf16,
+        PrecisionArg::Bf16 if args.device == DeviceKind::Cuda || cpu::has_bf16_units() => Precision::Bf16,
         _ => Precision::F32,
     };
     let job = Job { args, budget, precision, stop };
@@ -141,6 +150,8 @@ impl Job {
             batch: args.batch.map(|batch| batch as usize),
             learning_rate: args.lr,
             scenes: args.scenes.map(|scenes| scenes as usize),
+            scenes_only: args.scenes_only,
+            from: args.from,
             seed: args.seed,
             progress: true,
             stop,

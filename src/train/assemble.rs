@@ -37,6 +37,18 @@ pub struct Folders {
     pub out: PathBuf,
 }
 
+/// The weights of one of diffusers' models, in its folder.
+///
+/// # Errors
+/// When there are none or they are broken.
+pub fn weights_of(folder: &Path) -> Result<Weights> {
+    let path = folder.join(DIFFUSERS_WEIGHTS);
+    let bytes = std::fs::read(&path).map_err(|error| TrainError::file(&path, error))?;
+    let checkpoint = Checkpoint::from_bytes(path.display().to_string(), &bytes)?;
+    let list = checkpoint.names().into_iter().map(|name| Ok((name.to_owned(), checkpoint.get(name)?))).collect::<Result<_>>()?;
+    Ok(Weights::new(list))
+}
+
 impl Folders {
     /// A part of the diffusers folder.
     pub fn part(&self, name: &str) -> PathBuf {
@@ -159,11 +171,7 @@ impl Folders {
     /// When it is not there yet or broken.
     pub fn vae_weights(&self) -> Result<(AutoencoderKlConfig, Weights)> {
         let config = AutoencoderKlConfig::from_json(&read(&self.part("vae").join("config.json"), "train vae")?)?;
-        let path = self.part("vae").join(DIFFUSERS_WEIGHTS);
-        let bytes = read(&path, "train vae")?;
-        let checkpoint = Checkpoint::from_bytes(path.display().to_string(), &bytes)?;
-        let list = checkpoint.names().into_iter().map(|name| Ok((name.to_owned(), checkpoint.get(name)?))).collect::<Result<_>>()?;
-        Ok((config, Weights::new(list)))
+        Ok((config, weights_of(&self.part("vae"))?))
     }
 
     /// Reads the text encoder.

@@ -1,5 +1,7 @@
 //! More training for the decoder alone, with the encoder frozen: pictures get crisper while every latent stays what it is, so a
-//! denoiser trained on the latents goes on to fit. A critic ([`super::adversary`]) sees to it that edges are edges.
+//! denoiser trained on the latents goes on to fit. A critic ([`super::adversary`]) sees to it that edges are edges. The latents are
+//! noisier than the encoder makes them, some a little and some more, so that those of a denoiser, which are never quite those of a
+//! picture, come out crisp too.
 
 use super::Result;
 use super::adversary::{self, Critic};
@@ -10,6 +12,7 @@ use super::runner::{Objective, Share};
 use super::vae::{self, Moments, VaeBatch, VaeObjective};
 use super::vars::{Leaves, Variable, Weights, start};
 use crate::compute::{Differentiable, Precision, Tensor, with_precision};
+use crate::host::HostTensor;
 use crate::model::ModelError;
 use crate::model::params::{Init, ParamSource, Params};
 use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
@@ -22,6 +25,8 @@ pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8,
 const PULL: f64 = 0.5;
 /// Steps in which the critic finds its feet, before it pulls, and in which its pull then grows.
 const WARMUP_STEPS: u64 = 300;
+/// The largest deviation of the noise on latents, as a share of their own; each sample of a batch gets another, evenly spread.
+const LATENT_NOISE: f64 = 0.2;
 /// Where the critic's variables lie.
 const CRITIC: &str = "critic";
 
@@ -34,6 +39,8 @@ fn of_decoder(path: &str) -> bool {
 pub struct DecoderObjective<T: Tensor> {
     data: VaeObjective<T>,
     frozen: Weights,
+    /// Of the latents, over all scenes.
+    latent_deviation: f64,
 }
 
 impl<T: Differentiable> DecoderObjective<T> {
@@ -54,7 +61,7 @@ impl<T: Differentiable> DecoderObjective<T> {
         let mut variables: Vec<_> = own.into_iter().map(|(path, values)| Variable { path, values }).collect();
         let (_, critic) = start::<T, _>(seed ^ 0x6372_6974, device, |p| Critic::new(&p.pp(CRITIC)))?;
         variables.extend(critic);
-        Ok((Self { data, frozen: Weights::new(frozen) }, variables))
+        Ok((Self { data, frozen: Weights::new(frozen), latent_deviation: 1.0 / config.scaling_factor }, variables))
     }
 
     /// The whole autoencoder's weights, with those of the decoder in training.
@@ -140,7 +147,8 @@ impl<T: Differentiable> Objective for DecoderObjective<T> {
             let samples = pictures.shape()[0] as u64;
             let Pair { autoencoder, critic } = model;
             let (mean, logvar) = autoencoder.encode(&T::from_host(&pictures, self.device())?)?;
-            let latents = Moments { mean: mean.to_host()?, logvar: logvar.to_host()? }.sample(&noise);
+            let logvar = noisier(&logvar.to_host()?, LATENT_NOISE * self.latent_deviation);
+            let latents = Moments { mean: mean.to_host()?, logvar }.sample(&noise);
             let output = autoencoder.decode(&T::from_host(&latents, self.device())?)?;
             let picture = output.to_host()?;
             let Reconstruction { l1, mse, edges, total, gradient } = losses::reconstruction(&picture, &pictures);
@@ -160,11 +168,28 @@ impl<T: Differentiable> Objective for DecoderObjective<T> {
     }
 }
 
+/// The log variances `[B, ..]` with that of more noise added, of deviation 0 for the first sample up to nearly `most` for the last.
+fn noisier(logvar: &HostTensor, most: f64) -> HostTensor {
+    let batch = logvar.shape()[0];
+    let of_a_sample = logvar.len() / batch.max(1);
+    let more = |at: usize| (most * (at / of_a_sample.max(1)) as f64 / batch as f64).powi(2);
+    HostTensor::from_fn(logvar.shape(), |at| (f64::from(logvar.data()[at]).exp() + more(at)).ln() as f32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::compute::cpu::CpuTensor;
     use crate::train::runner;
+
+    #[test]
+    fn noise_is_spread_over_the_batch() {
+        let logvar = HostTensor::full([4, 2, 1, 1], (0.09_f32).ln());
+        let deviations = noisier(&logvar, 0.8).map(|l| (0.5 * l).exp());
+        for (at, want) in [0.3, 0.3, 0.13_f32.sqrt(), 0.13_f32.sqrt(), 0.5, 0.5, 0.45_f32.sqrt(), 0.45_f32.sqrt()].into_iter().enumerate() {
+            assert!((deviations.data()[at] - want).abs() < 1e-5, "{at}: {} against {want}", deviations.data()[at]);
+        }
+    }
 
     /// Every variable of the decoder gets a gradient, and the encoder is none of them.
     #[test]

@@ -1,12 +1,12 @@
 //! What `diffuscope train` does: each network in turn, with the settings that worked.
 
-use super::assemble::{Folders, save_weights, write_json};
+use super::assemble::{Folders, save_weights, weights_of, write_json};
 use super::budget::{Budget, RateSchedule};
 use super::optimizer::{AdamW, AdamWConfig};
 use super::runner::{self, Objective, Outcome, RunOptions, StopFlag};
 use super::scenes::training_seeds;
 use super::unet::{Frozen, UnetObjective, UnetPlan};
-use super::vars::Variable;
+use super::vars::{Variable, begin_with};
 use super::{Result, TrainError, clip, decoder, judge, latents, unet, vae};
 use crate::compute::{Differentiable, Precision, Tensor};
 use crate::measure::Judge;
@@ -14,6 +14,7 @@ use crate::model::unet::UNet2DConditionConfig;
 use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
 use crate::world::MAX_OBJECTS;
 use serde_json::json;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How a training command was called.
@@ -31,10 +32,14 @@ pub struct Setup<T: Tensor> {
     pub precision: Precision,
     /// Samples a step; the recipe's by default.
     pub batch: Option<usize>,
+    /// A model folder whose weights the autoencoder or the denoiser starts from; a random start by default.
+    pub from: Option<PathBuf>,
     /// Peak learning rate; the recipe's by default.
     pub learning_rate: Option<f64>,
     /// Scenes that the denoiser is trained on; the recipe's by default.
     pub scenes: Option<usize>,
+    /// Whether the autoencoder sees no generic pictures, so that it can be measured what these cost.
+    pub scenes_only: bool,
     /// Decides the start, the data and every draw.
     pub seed: u64,
     /// Whether to show progress.
@@ -65,6 +70,15 @@ impl<T: Differentiable> Setup<T> {
         let mut optimizer = AdamW::new(variables, adamw);
         self.say(&format!("{}: {:.2} M parameters", objective.name(), optimizer.count() as f64 / 1e6));
         runner::run(objective, &mut optimizer, options)
+    }
+
+    /// `variables` at the start of the training of `part`.
+    fn begin(&self, part: &str, mut variables: Vec<Variable>) -> Result<Vec<Variable>> {
+        if let Some(from) = &self.from {
+            begin_with(&mut variables, &weights_of(&from.join(part))?)?;
+            self.say(&format!("{part}: starting from the weights in {}", from.display()));
+        }
+        Ok(variables)
     }
 
     /// The same with a share of the time.
@@ -118,7 +132,9 @@ pub fn train_vae<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     let config = AutoencoderKlConfig::littleworld();
     let batch = setup.batch.unwrap_or(16);
     let (objective, variables) = vae::VaeObjective::<T>::new(&config, setup.seed, batch, &setup.device, setup.precision)?;
+    let objective = if setup.scenes_only { objective.of_scenes() } else { objective };
     let rate = RateSchedule { peak: 1.5e-3, warmup_steps: 100, decay_from: 0.6, floor: 0.02 };
+    let variables = setup.begin("vae", variables)?;
     let outcome = setup.train(&objective, variables, vae::ADAMW, &setup.options(rate, Duration::from_secs(180)))?;
     if !outcome.finished {
         return Ok(false);
@@ -279,6 +295,7 @@ pub fn train_unet<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     };
     let (objective, variables) = UnetObjective::new(plan, frozen, device, stop.clone())?;
     let rate = RateSchedule { peak: 8e-4, warmup_steps: 200, decay_from: 0.75, floor: 0.01 };
+    let variables = setup.begin("unet", variables)?;
     let outcome = setup.train(&objective, variables, unet::ADAMW, &setup.options(rate, Duration::from_secs(300)))?;
     // Also a denoiser that is not done yet makes a folder that can be looked at.
     folders.save_unet(&config, &outcome.ema)?;

@@ -6,7 +6,7 @@ use super::assemble::{NUM_TRAIN_TIMESTEPS, PREDICTION};
 use super::losses;
 use super::optimizer::AdamWConfig;
 use super::record::Part;
-use super::runner::{Objective, PARTS, Share, StopFlag};
+use super::runner::{Objective, Share, StopFlag};
 use super::sampling::{Painter, training_schedule};
 use super::scenes::{below, step_rng, unit};
 use super::sheet;
@@ -27,6 +27,7 @@ use crate::noise::{self, Stream};
 use crate::world::{MAX_OBJECTS, Scene};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 /// AdamW as the denoiser is trained.
 pub const ADAMW: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 1e-2, clip: 1.0, ema: 0.9985 };
@@ -130,6 +131,40 @@ impl<T: Differentiable> UnetObjective<T> {
     fn scene(&self, index: usize) -> Scene {
         Scene::sample(self.frozen.seeds[index])
     }
+
+    /// One of the examples of a step, each from a stream of its own.
+    fn example(&self, step: u64, sample: usize) -> Example {
+        let mut rng = step_rng(self.plan.seed, "unet", step * self.plan.batch as u64 + sample as u64);
+        let Frozen { tokenizer, latents, .. } = &self.frozen;
+        let index = self.draw(&mut rng);
+        let timestep = below(&mut rng, self.schedule.len());
+        let level = self.schedule.level(timestep);
+        let x0 = latents.outer(index);
+        let eps = noise::gaussian_from(&mut rng, x0.shape());
+        let (dropped, full, caption_seed) = (unit(&mut rng) < CAPTION_DROPOUT, unit(&mut rng) < FULL_CAPTIONS, rng.next_u64());
+        let caption = if dropped {
+            String::new()
+        } else {
+            let scene = self.scene(index);
+            if full { scene.full_caption() } else { scene.caption(caption_seed) }
+        };
+        Example {
+            noisy: level.add_noise(&x0, &eps),
+            target: target(PREDICTION, &x0, &eps, level),
+            weight: min_snr_weight(PREDICTION, level, MIN_SNR_GAMMA),
+            timestep,
+            ids: tokenizer.encode(&caption).ids,
+        }
+    }
+}
+
+/// A noised latent and what is to be said of it, with the tokens of its caption.
+struct Example {
+    noisy: HostTensor,
+    target: HostTensor,
+    weight: f64,
+    timestep: usize,
+    ids: Vec<u32>,
 }
 
 /// One of `count` scenes by chance, each as likely as the weight of its number of objects says.
@@ -198,39 +233,20 @@ impl<T: Differentiable> Objective for UnetObjective<T> {
     }
 
     fn batch(&self, step: u64, _: usize) -> Result<Vec<UnetBatch>> {
-        let mut rng = step_rng(self.plan.seed, "unet", step);
-        let Frozen { tokenizer, latents, .. } = &self.frozen;
-        let size = self.plan.batch.div_ceil(PARTS);
-        let mut left = self.plan.batch;
-        let mut parts = Vec::new();
-        while left > 0 {
-            let count = size.min(left);
-            left -= count;
-            let (mut noisy, mut targets, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-            let (mut timesteps, mut weights) = (Vec::new(), Vec::new());
-            for _ in 0..count {
-                let index = self.draw(&mut rng);
-                let timestep = below(&mut rng, self.schedule.len());
-                let level = self.schedule.level(timestep);
-                let x0 = latents.outer(index);
-                let eps = noise::gaussian_from(&mut rng, x0.shape());
-                let (dropped, full, caption_seed) = (unit(&mut rng) < CAPTION_DROPOUT, unit(&mut rng) < FULL_CAPTIONS, rng.next_u64());
-                let caption = if dropped {
-                    String::new()
-                } else {
-                    let scene = self.scene(index);
-                    if full { scene.full_caption() } else { scene.caption(caption_seed) }
-                };
-                ids.extend(tokenizer.encode(&caption).ids);
-                noisy.push(level.add_noise(&x0, &eps));
-                targets.push(target(PREDICTION, &x0, &eps, level));
-                weights.push(min_snr_weight(PREDICTION, level, MIN_SNR_GAMMA));
-                timesteps.push(timestep);
-            }
-            let joined = |parts: &[HostTensor]| HostTensor::cat_outer(&parts.iter().collect::<Vec<_>>());
-            parts.push(UnetBatch { told: Told { noisy: joined(&noisy), target: joined(&targets), timesteps, weights }, ids });
-        }
-        Ok(parts)
+        let size = self.plan.batch.div_ceil(T::PARTS);
+        let part = |start: usize| {
+            let samples = start..self.plan.batch.min(start + size);
+            let examples: Vec<Example> = samples.into_par_iter().map(|sample| self.example(step, sample)).collect();
+            let joined = |part: fn(&Example) -> &HostTensor| HostTensor::cat_outer(&examples.iter().map(part).collect::<Vec<_>>());
+            let told = Told {
+                noisy: joined(|e| &e.noisy),
+                target: joined(|e| &e.target),
+                timesteps: examples.iter().map(|e| e.timestep).collect(),
+                weights: examples.iter().map(|e| e.weight).collect(),
+            };
+            UnetBatch { told, ids: examples.iter().flat_map(|e| e.ids.iter().copied()).collect() }
+        };
+        Ok((0..self.plan.batch).step_by(size.max(1)).map(part).collect())
     }
 
     fn share(&self, leaves: &Leaves<T>, unet: &UNet2DConditionModel<T>, part: UnetBatch) -> Result<Share> {

@@ -8,7 +8,7 @@
 use super::losses::{self, Reconstruction};
 use super::optimizer::{AdamWConfig, Gradients};
 use super::record::Part;
-use super::runner::{Objective, PARTS, Share};
+use super::runner::{Objective, Share};
 use super::scenes::{self, PicturePool, SIDE, below, divide, step_rng};
 use super::vars::{Leaves, Variable, Weights, start};
 use super::{HELD_OUT, Result, TrainError, sheet};
@@ -46,6 +46,8 @@ pub struct VaeObjective<T: Tensor> {
     batch: usize,
     device: T::Device,
     precision: Precision,
+    /// Of so many pictures one is generic; none where it is 0.
+    one_generic_in: usize,
 }
 
 /// The data of a step.
@@ -88,9 +90,15 @@ impl<T: Differentiable> VaeObjective<T> {
         precision: Precision,
     ) -> Result<(Self, Vec<Variable>)> {
         let pool = PicturePool::new(0, SCENES, SIDE);
-        let objective = Self { config: config.clone(), pool, seed, batch, device: device.clone(), precision };
-        let (_, variables) = start(seed, device, |p| objective.build(p))?;
+        let (device, one_generic_in) = (device.clone(), ONE_GENERIC_IN);
+        let objective = Self { config: config.clone(), pool, seed, batch, device, precision, one_generic_in };
+        let (_, variables) = start(seed, &objective.device, |p| objective.build(p))?;
         Ok((objective, variables))
+    }
+
+    /// The same on scenes alone.
+    pub fn of_scenes(self) -> Self {
+        Self { one_generic_in: 0, ..self }
     }
 }
 
@@ -112,7 +120,8 @@ impl<T: Differentiable> Objective for VaeObjective<T> {
     }
 
     fn fingerprint(&self) -> String {
-        format!("vae, seed {}, batch {}, {}", self.seed, self.batch, self.config.to_json())
+        let Self { seed, batch, one_generic_in, .. } = self;
+        format!("vae, seed {seed}, batch {batch}, one of {one_generic_in} generic, {}", self.config.to_json())
     }
 
     fn parts(&self) -> Vec<&'static str> {
@@ -127,7 +136,7 @@ impl<T: Differentiable> Objective for VaeObjective<T> {
         let mut rng = step_rng(self.seed, "vae", step);
         let whole = phase > 0;
         let (count, side) = if whole { ((self.batch / 4).max(1), SIDE) } else { (self.batch, SIDE / 2) };
-        let generic = count / ONE_GENERIC_IN;
+        let generic = count.checked_div(self.one_generic_in).unwrap_or(0);
         let per_picture = if whole { 1 } else { CROPS_PER_PICTURE };
         let mut crops = Vec::with_capacity(count);
         while crops.len() < count - generic {
@@ -143,7 +152,7 @@ impl<T: Differentiable> Objective for VaeObjective<T> {
         let pictures = if generic > 0 { interleaved(&scenes, &scenes::generic(&seeds, side)) } else { scenes };
         let latent = side / self.config.downsampling();
         let noise = noise::gaussian_from(&mut rng, [count, self.config.latent_channels, latent, latent]);
-        let parts = divide(PARTS, &pictures).into_iter().zip(divide(PARTS, &noise));
+        let parts = divide(T::PARTS, &pictures).into_iter().zip(divide(T::PARTS, &noise));
         Ok(parts.map(|(pictures, noise)| VaeBatch { pictures, noise }).collect())
     }
 

@@ -1,6 +1,6 @@
 //! The trained variables of a network, named by their paths: on the host between steps, tensors within one.
 
-use super::Result;
+use super::{Result, TrainError};
 use crate::compute::{Differentiable, Tensor};
 use crate::host::HostTensor;
 use crate::model::ModelError;
@@ -19,6 +19,22 @@ pub struct Variable {
     pub path: String,
     /// The values.
     pub values: HostTensor,
+}
+
+/// Puts `weights` in the place of the values of `variables`.
+///
+/// # Errors
+/// Names the variable that they lack or that has another shape there.
+pub fn begin_with(variables: &mut [Variable], weights: &Weights) -> Result<()> {
+    for Variable { path, values } in variables {
+        let found = weights.get(path).ok_or_else(|| TrainError::Missing(format!("the weights to start from lack {path}")))?;
+        if found.shape() != values.shape() {
+            let (have, want) = (found.shape(), values.shape());
+            return Err(TrainError::Missing(format!("{path} has the shape {have:?} in the weights to start from, expected {want:?}")));
+        }
+        *values = found.clone();
+    }
+    Ok(())
 }
 
 /// Where each path stands in a list.
