@@ -362,6 +362,21 @@ fn bench_train_measures_both_networks() {
 }
 
 #[test]
+fn where_training_starts_is_looked_at_before_it_starts() {
+    let tiny = TinyPipeline::new();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run").to_str().unwrap().to_owned();
+    let nowhere = folder.path().join("nowhere").to_str().unwrap().to_owned();
+    let train = |what: &str, from: &str, parts: &[&str]| {
+        fails(&["train", what, "--out", &out, "--steps", "1", "--from", from], parts);
+    };
+    train("vae", &nowhere, &["nowhere", "diffusion_pytorch_model.safetensors"]);
+    train("unet", &nowhere, &["nowhere", "diffusion_pytorch_model.safetensors"]);
+    train("clip", &nowhere, &["--from", "train unet"]);
+    train("vae", tiny.path().to_str().unwrap(), &["vae", "shape", "the network that is trained has"]);
+}
+
+#[test]
 fn who_is_no_peer_is_said_before_anything_is_measured() {
     for command in [&["bench"][..], &["bench", "train"]] {
         fails(&[command, &["--peer", "/no/such/python"]].concat(), &["/no/such/python", "--peer"]);

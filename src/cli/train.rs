@@ -32,7 +32,7 @@ pub enum What {
 pub enum PrecisionArg {
     /// 32 bits throughout
     F32,
-    /// 16-bit operands, 32-bit sums, on the processor's matrix units; f32 where it has none
+    /// 16-bit operands, 32-bit sums, on the processor's matrix units; TF32 on an NVIDIA card; f32 where there is neither
     Bf16,
 }
 
@@ -40,7 +40,8 @@ pub enum PrecisionArg {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     diffuscope train all --out runs/first --budget 90m\n  \
-    diffuscope train unet --out runs/first --budget 60m --resume\n\n\
+    diffuscope train unet --out runs/first --budget 60m --resume\n  \
+    diffuscope train unet --out runs/more --from assets/models/littleworld --lr 4e-4\n\n\
     Ctrl-C saves; the same command with --resume goes on where it stopped, on the same stream of data.")]
 pub struct TrainArgs {
     /// What to train

@@ -44,7 +44,7 @@ impl AutoencoderKlConfig {
             in_channels: 3,
             out_channels: 3,
             latent_channels: 8,
-            block_out_channels: vec![32, 48, 64, 64],
+            block_out_channels: vec![16, 32, 64, 64],
             layers_per_block: 1,
             norm_num_groups: 8,
             scaling_factor: 1.0,

@@ -6,7 +6,7 @@ use super::optimizer::{AdamW, AdamWConfig};
 use super::runner::{self, Objective, Outcome, RunOptions, StopFlag};
 use super::scenes::training_seeds;
 use super::unet::{Frozen, UnetObjective, UnetPlan};
-use super::vars::{Variable, begin_with};
+use super::vars::{Variable, Weights, begin_with};
 use super::{Result, TrainError, clip, decoder, judge, latents, unet, vae};
 use crate::compute::{Differentiable, Precision, Tensor};
 use crate::measure::Judge;
@@ -48,6 +48,12 @@ pub struct Setup<T: Tensor> {
     pub stop: StopFlag,
 }
 
+/// Weights that a training starts from.
+struct Beginning {
+    folder: PathBuf,
+    weights: Weights,
+}
+
 /// Time between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(120);
 
@@ -72,11 +78,17 @@ impl<T: Differentiable> Setup<T> {
         runner::run(objective, &mut optimizer, options)
     }
 
-    /// `variables` at the start of the training of `part`.
-    fn begin(&self, part: &str, mut variables: Vec<Variable>) -> Result<Vec<Variable>> {
-        if let Some(from) = &self.from {
-            begin_with(&mut variables, &weights_of(&from.join(part))?)?;
-            self.say(&format!("{part}: starting from the weights in {}", from.display()));
+    /// The weights that the training of `part` starts from, where a folder was given.
+    fn beginning(&self, part: &str) -> Result<Option<Beginning>> {
+        let folder = self.from.as_ref().map(|from| from.join(part));
+        folder.map(|folder| Ok(Beginning { weights: weights_of(&folder)?, folder })).transpose()
+    }
+
+    /// `variables` with the values of their `beginning`, if there is one.
+    fn begin(&self, mut variables: Vec<Variable>, beginning: Option<Beginning>) -> Result<Vec<Variable>> {
+        if let Some(Beginning { folder, weights }) = beginning {
+            self.say(&format!("starting from the weights in {}", folder.display()));
+            begin_with(&mut variables, &weights).map_err(|detail| TrainError::Content { path: folder, detail })?;
         }
         Ok(variables)
     }
@@ -129,12 +141,13 @@ const HELD_OUT_PICTURES: usize = 256;
 /// # Errors
 /// When training fails.
 pub fn train_vae<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
+    let beginning = setup.beginning("vae")?;
     let config = AutoencoderKlConfig::littleworld();
     let batch = setup.batch.unwrap_or(16);
     let (objective, variables) = vae::VaeObjective::<T>::new(&config, setup.seed, batch, &setup.device, setup.precision)?;
     let objective = if setup.scenes_only { objective.of_scenes() } else { objective };
     let rate = RateSchedule { peak: 1.5e-3, warmup_steps: 100, decay_from: 0.6, floor: 0.02 };
-    let variables = setup.begin("vae", variables)?;
+    let variables = setup.begin(variables, beginning)?;
     let outcome = setup.train(&objective, variables, vae::ADAMW, &setup.options(rate, Duration::from_secs(180)))?;
     if !outcome.finished {
         return Ok(false);
@@ -274,6 +287,7 @@ const OBJECT_WEIGHTS: [f64; MAX_OBJECTS] = [1.0, 2.0, 1.0];
 /// When training fails.
 pub fn train_unet<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     let Setup { folders, device, stop, .. } = setup;
+    let beginning = setup.beginning("unet")?;
     let (tokenizer, text, vae) = (folders.load_tokenizer()?, folders.load_text_encoder::<T>(device)?, folders.load_vae(device)?);
     let scenes = setup.scenes.unwrap_or(LATENT_SCENES);
     let seeds = training_seeds(0, scenes);
@@ -295,7 +309,7 @@ pub fn train_unet<T: Differentiable>(setup: &Setup<T>) -> Result<bool> {
     };
     let (objective, variables) = UnetObjective::new(plan, frozen, device, stop.clone())?;
     let rate = RateSchedule { peak: 8e-4, warmup_steps: 200, decay_from: 0.75, floor: 0.01 };
-    let variables = setup.begin("unet", variables)?;
+    let variables = setup.begin(variables, beginning)?;
     let outcome = setup.train(&objective, variables, unet::ADAMW, &setup.options(rate, Duration::from_secs(300)))?;
     // Also a denoiser that is not done yet makes a folder that can be looked at.
     folders.save_unet(&config, &outcome.ema)?;

@@ -1,6 +1,6 @@
 //! The trained variables of a network, named by their paths: on the host between steps, tensors within one.
 
-use super::{Result, TrainError};
+use super::Result;
 use crate::compute::{Differentiable, Tensor};
 use crate::host::HostTensor;
 use crate::model::ModelError;
@@ -21,16 +21,15 @@ pub struct Variable {
     pub values: HostTensor,
 }
 
-/// Puts `weights` in the place of the values of `variables`.
+/// Puts the values of `weights` in the place of those of `variables`; weights that no variable asks for are left aside.
 ///
 /// # Errors
-/// Names the variable that they lack or that has another shape there.
-pub fn begin_with(variables: &mut [Variable], weights: &Weights) -> Result<()> {
+/// In words, when a variable is not among them or has another shape there; some variables may then be replaced already.
+pub(super) fn begin_with(variables: &mut [Variable], weights: &Weights) -> std::result::Result<(), String> {
     for Variable { path, values } in variables {
-        let found = weights.get(path).ok_or_else(|| TrainError::Missing(format!("the weights to start from lack {path}")))?;
+        let found = weights.get(path).ok_or_else(|| format!("has no weight {path}"))?;
         if found.shape() != values.shape() {
-            let (have, want) = (found.shape(), values.shape());
-            return Err(TrainError::Missing(format!("{path} has the shape {have:?} in the weights to start from, expected {want:?}")));
+            return Err(format!("{path} has the shape {:?}, the network that is trained has {:?}", found.shape(), values.shape()));
         }
         *values = found.clone();
     }
@@ -230,5 +229,25 @@ impl<T: Tensor> ParamSource<T> for WeightSource<'_, T> {
 
     fn has(&self, path: &str) -> bool {
         self.weights.index.contains_key(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_takes_what_fits_and_names_what_does_not() {
+        let variable = |path: &str| Variable { path: path.into(), values: HostTensor::full([2, 3], 0.0) };
+        let weights = |list: &[(&str, [usize; 2])]| {
+            Weights::new(list.iter().map(|(path, shape)| ((*path).to_owned(), HostTensor::full(*shape, 7.0))).collect())
+        };
+        let mut variables = vec![variable("a"), variable("b")];
+        begin_with(&mut variables, &weights(&[("b", [2, 3]), ("more", [1, 1]), ("a", [2, 3])])).unwrap();
+        assert!(variables.iter().all(|v| v.values.data() == [7.0; 6]));
+        let lacks = begin_with(&mut variables, &weights(&[("a", [2, 3])])).unwrap_err();
+        assert!(lacks.contains("no weight b"), "{lacks}");
+        let other = begin_with(&mut variables, &weights(&[("a", [3, 2]), ("b", [2, 3])])).unwrap_err();
+        assert!(other.contains("[3, 2]") && other.contains("[2, 3]"), "{other}");
     }
 }
