@@ -26,6 +26,6 @@ pub use prediction::PredictionType;
 pub use sampler::{
     Denoise, DenoiseError, Outcome, SAMPLERS, SampleError, SampleOptions, SampleSpace, SamplerInfo, Step, sample, sample_with,
 };
-pub use schedule::{NoiseSchedule, ParamInfo, SCHEDULES, ScheduleError, ScheduleInfo};
+pub use schedule::{ContinuousSchedule, FreeCurve, NoiseSchedule, ParamInfo, SCHEDULES, ScheduleError, ScheduleInfo};
 pub use scheduler_config::{ConfigError, SchedulerConfig};
 pub use spacing::TimestepSpacing;

@@ -5,7 +5,7 @@
 
 use crate::diffusion::prediction::PredictionType;
 use crate::diffusion::sampler::SamplerInfo;
-use crate::diffusion::schedule::{NoiseSchedule, ScheduleError, ScheduleInfo};
+use crate::diffusion::schedule::{NoiseSchedule, Rule, SCHEDULES, ScheduleError, ScheduleInfo};
 use crate::diffusion::spacing::TimestepSpacing;
 use serde::{Deserialize, Serialize};
 
@@ -177,7 +177,7 @@ impl SchedulerConfig {
     /// # Errors
     /// [`ConfigError`] when a value set by hand leads to none; what [`Self::from_json`] returned always does.
     pub fn schedule(&self) -> Result<NoiseSchedule, ConfigError> {
-        let schedule = match (&self.trained_betas, ScheduleInfo::find(&self.schedule_id)) {
+        let schedule = match (&self.trained_betas, named_schedule(&self.schedule_id)) {
             (Some(betas), _) => NoiseSchedule::from_betas(betas.as_slice())?,
             (None, Some(info)) => {
                 let of_id = |param: &crate::diffusion::schedule::ParamInfo| match param.id {
@@ -229,7 +229,7 @@ impl Raw {
         match (&self.beta_schedule, &self.trained_betas) {
             (_, Some(_)) => Ok("trained_betas".to_owned()),
             (None, None) => Ok("linear".to_owned()),
-            (Some(id), None) if ScheduleInfo::find(id).is_some() => Ok(id.clone()),
+            (Some(id), None) if named_schedule(id).is_some() => Ok(id.clone()),
             (Some(id), None) => Err(unknown_schedule(id.clone())),
         }
     }
@@ -275,8 +275,13 @@ fn parse_prediction(id: String) -> Result<PredictionType, ConfigError> {
     }
 }
 
+/// The schedule that a configuration may name; all others are written as their betas.
+fn named_schedule(id: &str) -> Option<&'static ScheduleInfo> {
+    ScheduleInfo::find(id).filter(|info| matches!(info.rule, Rule::Betas(_)))
+}
+
 fn unknown_schedule(id: String) -> ConfigError {
-    let known: Vec<&str> = crate::diffusion::SCHEDULES.iter().map(|info| info.id).collect();
+    let known: Vec<&str> = SCHEDULES.iter().map(|info| info.id).filter(|id| named_schedule(id).is_some()).collect();
     unsupported("beta_schedule", id, &known)
 }
 

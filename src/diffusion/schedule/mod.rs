@@ -1,11 +1,21 @@
 //! Noise schedules: how noisy each training timestep is. One file each, one table.
 
+mod continuous;
 mod cosine;
+pub mod flow;
+mod free;
+mod interpolation;
+pub(in crate::diffusion) mod karras;
 mod linear;
 mod noise_schedule;
 mod scaled_linear;
 mod sigmoid;
+#[cfg(test)]
+mod tests;
 
+pub use continuous::ContinuousSchedule;
+pub use free::FreeCurve;
+pub use interpolation::MonotoneCubic;
 pub use noise_schedule::{MAX_TRAIN_TIMESTEPS, NoiseSchedule, ScheduleError};
 
 /// A parameter of a schedule, with what a slider needs.
@@ -23,6 +33,16 @@ pub struct ParamInfo {
     pub max: f64,
 }
 
+/// What defines the levels of the training timesteps.
+#[derive(Debug, Clone, Copy)]
+pub enum Rule {
+    /// The variance added at each of so many training timesteps, for parameters in the order of [`ScheduleInfo::params`]. These
+    /// are the schedules that `scheduler_config.json` has names for.
+    Betas(fn(&[f64], usize) -> Vec<f64>),
+    /// [`ScheduleInfo::log_snr`] at `time = (timestep + 1) / num_train_timesteps`.
+    LogSnr,
+}
+
 /// A family of schedules.
 #[derive(Debug, Clone, Copy)]
 pub struct ScheduleInfo {
@@ -34,15 +54,18 @@ pub struct ScheduleInfo {
     pub paper: &'static str,
     /// The formula, in plain text.
     pub formula: &'static str,
-    /// Its parameters, in the order that [`Self::betas`] takes them.
+    /// Its parameters, in the order that the functions take them.
     pub params: &'static [ParamInfo],
-    /// The variance added at each of so many training timesteps, for parameters in the order of [`Self::params`]; missing
-    /// parameters take their defaults.
-    pub betas: fn(&[f64], usize) -> Vec<f64>,
+    /// What defines it at whole timesteps.
+    pub rule: Rule,
+    /// Log-SNR at a time from 0 to 1 for parameters in the order of [`Self::params`] (missing ones take their defaults) and so
+    /// many training timesteps; see [`ContinuousSchedule`].
+    log_snr: fn(&[f64], f64, usize) -> f64,
 }
 
 /// Every schedule.
-pub const SCHEDULES: &[ScheduleInfo] = &[linear::INFO, scaled_linear::INFO, cosine::INFO, sigmoid::INFO];
+pub const SCHEDULES: &[ScheduleInfo] =
+    &[linear::INFO, scaled_linear::INFO, cosine::INFO, sigmoid::INFO, karras::INFO, flow::INFO, free::INFO];
 
 impl ScheduleInfo {
     /// The schedule of that [`Self::id`].
@@ -55,6 +78,11 @@ impl ScheduleInfo {
         self.params.iter().map(|param| param.default).collect()
     }
 
+    /// The schedule in continuous time, with these parameters (missing ones take their defaults).
+    pub fn continuous(&'static self, params: &[f64], num_train_timesteps: usize) -> ContinuousSchedule {
+        ContinuousSchedule::new(self, params, num_train_timesteps)
+    }
+
     /// The schedule with these parameters (missing ones take their defaults) and so many training timesteps.
     ///
     /// # Errors
@@ -63,7 +91,10 @@ impl ScheduleInfo {
         if num_train_timesteps == 0 || num_train_timesteps > MAX_TRAIN_TIMESTEPS {
             return Err(ScheduleError::Length(num_train_timesteps));
         }
-        NoiseSchedule::from_betas((self.betas)(params, num_train_timesteps))
+        match self.rule {
+            Rule::Betas(betas) => NoiseSchedule::from_betas(betas(params, num_train_timesteps)),
+            Rule::LogSnr => NoiseSchedule::from_log_snr(|time| (self.log_snr)(params, time, num_train_timesteps), num_train_timesteps),
+        }
     }
 }
 

@@ -23,6 +23,14 @@ pub enum ScheduleError {
         /// The value.
         beta: f64,
     },
+    /// Points of a curve that is none.
+    #[error("the curve cannot be drawn at point {point}: {problem}")]
+    Curve {
+        /// Which, from 0.
+        point: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A cumulative product out of range or out of order.
     #[error("alpha_bar at timestep {timestep} is {alpha_bar}, but it falls from timestep to timestep, within 0 to 1")]
     AlphaBar {
@@ -81,6 +89,19 @@ impl NoiseSchedule {
         Ok(Self { betas: alphas_cumprod.iter().scan(1.0, ratio).collect(), alphas_cumprod })
     }
 
+    /// The schedule whose timestep `i` has `log_snr((i + 1) / num_train_timesteps)`.
+    ///
+    /// # Errors
+    /// [`ScheduleError`] when there are no timesteps or too many, or when log-SNR does not fall from timestep to timestep.
+    pub fn from_log_snr(log_snr: impl Fn(f64) -> f64, num_train_timesteps: usize) -> Result<Self, ScheduleError> {
+        if num_train_timesteps > MAX_TRAIN_TIMESTEPS {
+            return Err(ScheduleError::Length(num_train_timesteps));
+        }
+        let time = |timestep: usize| (timestep + 1) as f64 / num_train_timesteps as f64;
+        let alpha_bar = |timestep| (1.0 + (-log_snr(time(timestep))).exp()).recip();
+        Self::from_alphas_cumprod((0..num_train_timesteps).map(alpha_bar).collect::<Vec<f64>>())
+    }
+
     fn check_order(alphas_cumprod: &[f64]) -> Result<(), ScheduleError> {
         let mut previous = 1.0;
         for (timestep, &alpha_bar) in alphas_cumprod.iter().enumerate() {
@@ -100,6 +121,16 @@ impl NoiseSchedule {
     /// `alpha_bar` at each timestep, falling.
     pub fn alphas_cumprod(&self) -> &[f64] {
         &self.alphas_cumprod
+    }
+
+    /// `sqrt(1 - alpha_bar)` at each timestep, rising.
+    pub fn sigmas(&self) -> impl Iterator<Item = f64> + '_ {
+        self.alphas_cumprod.iter().map(|alpha_bar| (1.0 - alpha_bar).sqrt())
+    }
+
+    /// Signal-to-noise ratio `alpha_bar / (1 - alpha_bar)` at each timestep, falling.
+    pub fn snrs(&self) -> impl Iterator<Item = f64> + '_ {
+        self.alphas_cumprod.iter().map(|alpha_bar| alpha_bar / (1.0 - alpha_bar))
     }
 
     /// Number of training timesteps, at least 1.

@@ -22,6 +22,9 @@ use egui_plot::{AxisHints, GridMark, Line, LineStyle, Plot, PlotBounds, PlotPoin
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// How many schedules stand beside each other: the first of the table.
+const SHOWN: usize = 4;
+
 /// What is remembered of this lab.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -41,7 +44,7 @@ impl Default for Settings {
 impl Settings {
     /// Brings what was read back into range.
     pub fn tidy(&mut self) {
-        if !SCHEDULES.iter().any(|s| s.id == self.focus) {
+        if !SCHEDULES.iter().take(SHOWN).any(|s| s.id == self.focus) {
             *self = Self { params: std::mem::take(&mut self.params), ..Self::default() };
         }
         self.params.retain(|id, values| {
@@ -174,8 +177,8 @@ impl Curves {
 pub struct Schedules {
     signed: Signed,
     noise: ForwardNoise,
-    closed: [ClosedForm; 4],
-    curves: [Curves; 4],
+    closed: [ClosedForm; SHOWN],
+    curves: [Curves; SHOWN],
 }
 
 impl Lab for Schedules {
@@ -202,7 +205,7 @@ impl Lab for Schedules {
             self.plot(cx, ui, quantity, Rect::from_min_size(plots.min + offset, cell));
         }
         let step = edge + if most > edge { (room.width() - 4.0 * edge) / 3.0 } else { gap };
-        for index in 0..SCHEDULES.len().min(4) {
+        for index in 0..SCHEDULES.len().min(SHOWN) {
             let left = room.left() + index as f32 * step;
             self.picture(cx, ui, index, Rect::from_min_size(pos2(left, pictures), vec2(edge, edge + label + numbers)), label);
         }
@@ -488,5 +491,8 @@ mod tests {
         let mut s = Settings { focus: "nope".into(), params: [("linear".into(), vec![f64::NAN, 1.0]), ("x".into(), vec![])].into() };
         s.tidy();
         assert_eq!(s, Settings::default());
+        let mut s = Settings { focus: SCHEDULES[SHOWN].id.into(), ..Settings::default() };
+        s.tidy();
+        assert_eq!(s, Settings::default(), "a schedule that has no place here cannot be in focus");
     }
 }
