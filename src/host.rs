@@ -105,6 +105,16 @@ impl HostTensor {
         self.zip(other, |x, y| (a * f64::from(x) + b * f64::from(y)) as f32)
     }
 
+    /// The sum of `weight * tensor` over all terms, computed in f64 and rounded once.
+    ///
+    /// # Panics
+    /// When there is no term or the shapes differ.
+    pub fn weighted_sum(terms: &[(f64, &Self)]) -> Self {
+        let shape = terms[0].1.shape.clone();
+        assert!(terms.iter().all(|(_, tensor)| tensor.shape == shape), "sum of tensors of different shapes");
+        Self::from_fn(shape, |i| terms.iter().map(|(weight, tensor)| weight * f64::from(tensor.data[i])).sum::<f64>() as f32)
+    }
+
     /// The `index`-th slice along the outermost dimension, which stays with extent 1.
     ///
     /// # Panics

@@ -135,6 +135,7 @@ fn the_dump_has_every_key_in_its_type_and_shape() {
         match sampler.space {
             diffuscope::diffusion::SampleSpace::VariancePreserving => assert!((scale - 1.0).abs() < 1e-6, "{scale}"),
             diffuscope::diffusion::SampleSpace::Sigma => assert!(scale > 1.0, "{scale}"),
+            diffuscope::diffusion::SampleSpace::Flow => assert!(scale < 1.0 && scale > 0.5, "{scale}"),
         }
     }
 }
@@ -414,4 +415,41 @@ fn without_a_desktop_or_an_adapter_one_message_says_what_to_do() {
     let unknown = run(&["--lab", "kitchen"]);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(stderr(&unknown).contains("kitchen"), "{}", stderr(&unknown));
+}
+
+#[test]
+fn traces_are_printed_as_json_and_what_is_unknown_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let trace = |args: &[&str]| {
+        let output = run(&[&["trace"], args].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let ddim = r#"{"sampler": "ddim", "steps": 4, "schedule": "linear", "mu": [0.5], "s": [0.0], "x_start": [1.0]}"#;
+    let traced = trace(&[&write("runs.json", &format!(r#"{{"note": "kept", "runs": [{ddim}]}}"#))]);
+    let steps = traced["runs"][0]["trajectory"].as_array().unwrap();
+    // Data that is a single point is found exactly.
+    assert_eq!((steps.len(), &steps[3]["x"][0], &traced["note"]), (4, &serde_json::json!(0.5), &serde_json::json!("kept")));
+    assert_eq!(steps[0]["timestep"], 750.0);
+    let lists = write(
+        "s.json",
+        r#"{"schedules": [{"schedule": "linear", "index": [0]}], "spacings": [{"timestep_spacing": "trailing", "steps": 2}]}"#,
+    );
+    let filled = trace(&["--schedules", &lists]);
+    assert_eq!(filled["schedules"][0]["beta"], serde_json::json!([1e-4]));
+    assert_eq!(filled["spacings"][0]["timesteps"], serde_json::json!([999, 499]));
+    let single = trace(&["--schedules", &lists, "--single"]);
+    assert_eq!(single["schedules"][0]["beta"], serde_json::json!([f64::from(1e-4_f32)]));
+    for (text, named) in [(ddim.replace("ddim", "euler_magic"), "euler_magic"), ("{".to_owned(), "is not JSON")] {
+        let file = write("bad.json", &format!(r#"{{"runs": [{text}]}}"#));
+        let output = run(&["trace", &file]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(named) && stderr(&output).contains("bad.json"), "{}", stderr(&output));
+    }
+    assert!(stderr(&run(&["trace", "/nowhere.json"])).contains("cannot read /nowhere.json"));
 }

@@ -6,7 +6,7 @@
 //! predicts the sample. `golden/littleworld.safetensors` is a run of the embedded model.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
-use diffuscope::diffusion::sampler::{SampleSpace, SamplerInfo};
+use diffuscope::diffusion::{Level, SamplerInfo};
 use diffuscope::host::HostTensor;
 use diffuscope::model::checkpoint::Checkpoint;
 use diffuscope::pipeline::{DeviceKind, GenerateRequest, ModelSource, Pipeline, Start};
@@ -42,21 +42,18 @@ fn compare(source: &ModelSource, expected: &Path) {
         ..GenerateRequest::default()
     };
     // diffusers keeps the samples of its sigma-space samplers divided by alpha; the last level has alpha 1.
-    let as_theirs = |x: &HostTensor, alpha: f64| match sampler.space {
-        SampleSpace::VariancePreserving => x.clone(),
-        SampleSpace::Sigma => x.map(|v| (f64::from(v) / alpha) as f32),
-    };
-    let mut first_alpha = 1.0;
+    let as_theirs = |x: &HostTensor, level: Level| x.map(|v| (f64::from(v) / sampler.space.divisor(level)) as f32);
+    let mut first = Level::CLEAN;
     let generated = pipeline
         .generate(&request, &mut |step| {
             if step.index == 0 {
-                first_alpha = step.level.alpha;
+                first = step.level;
                 check("eps_uncond_00", &step.output_uncond);
                 check("eps_cond_00", &step.output_cond);
             }
             if step.index + 1 == steps {
                 check(&format!("eps_cond_{:02}", step.index), &step.output_cond);
-                check(&format!("latents_{steps:02}"), &as_theirs(&step.x_next, step.next_level.alpha));
+                check(&format!("latents_{steps:02}"), &as_theirs(&step.x_next, step.next_level));
             }
             ControlFlow::Continue(())
         })
@@ -66,7 +63,7 @@ fn compare(source: &ModelSource, expected: &Path) {
     let ours: Vec<u32> = generated.token_ids.iter().flat_map(|t| t.ids.clone()).collect();
     assert_eq!(ours, ids, "{}: token ids", expected.display());
     check("text_embeddings", &generated.text_embeddings);
-    check("latents_00", &as_theirs(&generated.start, first_alpha));
+    check("latents_00", &as_theirs(&generated.start, first));
     check("image", &pipeline.decode(&generated.latents).unwrap());
 }
 

@@ -3,8 +3,9 @@
 //! `token_ids [2, L]` (negative, positive), `text_embeddings [2, L, D]`, `latents_00 ..` before the first step and after every
 //! step, `eps_uncond_00 ..` and `eps_cond_00 ..` as the U-Net gives them, `image [3, H, W]` in 0..1.
 //!
-//! Here samplers keep x in variance-preserving form, `x = alpha x0 + sigma eps`. Euler's of diffusers keeps it in variance-exploding
-//! form, `x0 + (sigma / alpha) eps` (Karras et al. 2022, arXiv 2206.00364), so for that one the dump holds `x / alpha`.
+//! Here samplers keep x in variance-preserving form, `x = alpha x0 + sigma eps`. Euler's and its kin of diffusers keep it in
+//! variance-exploding form, `x0 + (sigma / alpha) eps` (Karras et al. 2022, arXiv 2206.00364), so for those the dump holds `x / alpha`, and
+//! for a flow's `x / (alpha + sigma)`.
 
 use crate::diffusion::{Level, SampleSpace};
 use crate::host::HostTensor;
@@ -54,11 +55,8 @@ impl Dump {
     }
 
     fn latents(&mut self, index: usize, x: &HostTensor, level: Level) {
-        let x = match self.space {
-            SampleSpace::VariancePreserving => x.clone(),
-            SampleSpace::Sigma => x.map(|v| (f64::from(v) / level.alpha) as f32),
-        };
-        self.float(format!("latents_{index:02}"), &x);
+        let divisor = self.space.divisor(level);
+        self.float(format!("latents_{index:02}"), &x.map(|v| (f64::from(v) / divisor) as f32));
     }
 
     fn float(&mut self, name: String, tensor: &HostTensor) {

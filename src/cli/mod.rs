@@ -13,6 +13,7 @@ mod output;
 mod report;
 mod stage;
 mod tensors;
+mod trace;
 mod train;
 mod world;
 
@@ -59,6 +60,7 @@ pub enum Command {
     /// Measure how good a model is
     Eval(eval::EvalArgs),
     Bench(bench::BenchArgs),
+    Trace(trace::TraceArgs),
 }
 
 /// What has to happen before any thread starts; the first thing in `main`.
@@ -74,6 +76,7 @@ pub fn run(command: Command, window: &Window) -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Bench(args) => bench::run(&args, window),
+        Command::Trace(args) => trace::run(&args),
     })
 }
 

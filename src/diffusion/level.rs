@@ -42,6 +42,16 @@ impl Level {
         Self { alpha, sigma: ratio * alpha }
     }
 
+    /// The variance-preserving level with `sigma / (alpha + sigma) = time`, the inverse of [`Self::flow_time`].
+    ///
+    /// # Panics
+    /// When `time` is outside of 0..=1.
+    pub fn from_flow_time(time: f64) -> Self {
+        assert!((0.0..=1.0).contains(&time), "flow time is {time}, but it lies between 0 and 1");
+        let length = (1.0 - time).hypot(time);
+        Self { alpha: (1.0 - time) / length, sigma: time / length }
+    }
+
     /// `alpha^2 / (alpha^2 + sigma^2)`, which is `alpha^2` where variance is preserved. In 0..=1.
     pub fn alpha_bar(self) -> f64 {
         let (signal, noise) = (self.alpha * self.alpha, self.sigma * self.sigma);
@@ -61,6 +71,11 @@ impl Level {
     /// `sigma / alpha`: the noise level in sigma-space, where a sample is `x0 + (sigma / alpha) eps`. Infinite for pure noise.
     pub fn sigma_ratio(self) -> f64 {
         self.sigma / self.alpha
+    }
+
+    /// `sigma / (alpha + sigma)`: the time of a flow with the same signal-to-noise ratio. In 0..=1.
+    pub fn flow_time(self) -> f64 {
+        self.sigma / (self.alpha + self.sigma)
     }
 
     /// The forward process in closed form: `alpha x0 + sigma eps`.

@@ -11,6 +11,7 @@
 pub mod guidance;
 pub mod ideal;
 pub mod level;
+pub mod level_spacing;
 pub mod objective;
 pub mod plan;
 pub mod prediction;
@@ -21,10 +22,12 @@ pub mod spacing;
 
 pub use guidance::{GuidanceInterval, guide};
 pub use level::Level;
+pub use level_spacing::LevelSpacing;
 pub use plan::{Plan, PlanError, Visit, plan};
 pub use prediction::PredictionType;
 pub use sampler::{
-    Denoise, DenoiseError, Outcome, SAMPLERS, SampleError, SampleOptions, SampleSpace, SamplerInfo, Step, sample, sample_with,
+    Denoise, DenoiseError, Outcome, SAMPLERS, SampleError, SampleOptions, SampleSpace, SamplerInfo, SolverType, Step, Supports, Variance,
+    sample, sample_with,
 };
 pub use schedule::{ContinuousSchedule, FreeCurve, NoiseSchedule, ParamInfo, SCHEDULES, ScheduleError, ScheduleInfo};
 pub use scheduler_config::{ConfigError, SchedulerConfig};

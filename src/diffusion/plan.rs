@@ -1,7 +1,9 @@
 //! The one place that decides which levels a run visits and where it ends.
 
 use crate::diffusion::level::Level;
+use crate::diffusion::level_spacing::LevelSpacing;
 use crate::diffusion::schedule::NoiseSchedule;
+use crate::diffusion::schedule::flow::shifted;
 use crate::diffusion::spacing::TimestepSpacing;
 
 /// One evaluation of the model: when, and how noisy its input is.
@@ -82,6 +84,70 @@ pub fn plan(
     Ok(Plan { visits, last: if set_alpha_to_one { Level::CLEAN } else { schedule.level(0) } })
 }
 
+/// Plans a run over whole timesteps, as the multistep samplers of diffusers take it: the spacing is made for one step more, and its
+/// cleanest timestep left out, since the last step arrives at clean data. Where every timestep is visited none can be left out.
+///
+/// # Errors
+/// [`PlanError`] when the number of steps or the offset does not fit the schedule.
+pub fn plan_but_last(schedule: &NoiseSchedule, spacing: TimestepSpacing, steps: usize, steps_offset: usize) -> Result<Plan, PlanError> {
+    let is_short = spacing != TimestepSpacing::Trailing && (1..schedule.len()).contains(&steps);
+    let mut whole = plan(schedule, spacing, steps + usize::from(is_short), steps_offset, true)?;
+    whole.visits.truncate(steps);
+    Ok(whole)
+}
+
+/// Plans a run whose levels are spread by a rule between the noisiest and the cleanest timestep of the spacing, and arrive at
+/// `last`. Each is visited at the timestep that has its log-SNR, which lies between two as a rule.
+///
+/// Where a rule has no even spread from pure noise, or `pure_noise` forbids it, `alpha_bar` there counts as `2^-24`.
+///
+/// # Errors
+/// [`PlanError`] when the number of steps or the offset does not fit the schedule.
+pub fn plan_spread(
+    schedule: &NoiseSchedule,
+    spacing: TimestepSpacing,
+    levels: LevelSpacing,
+    steps: usize,
+    steps_offset: usize,
+    pure_noise: bool,
+    last: Level,
+) -> Result<Plan, PlanError> {
+    let timesteps = spacing.timesteps(schedule.len(), steps, steps_offset)?;
+    let (first, end) = (timesteps[0], timesteps[steps - 1]);
+    let noisy = if pure_noise { schedule.level(first) } else { with_signal(schedule.level(first)) };
+    let Some(levels) = levels.levels(noisy, schedule.level(end), steps) else {
+        return plan_in_sigma_space(schedule, spacing, steps, steps_offset);
+    };
+    let mut visits: Vec<Visit> = levels.into_iter().map(|level| Visit { timestep: schedule.timestep_of(level), level }).collect();
+    visits[steps - 1].timestep = end as f64;
+    visits[0].timestep = first as f64;
+    Ok(Plan { visits, last })
+}
+
+/// Plans a run of a flow: levels `(1 - s, s)` with flow time `s`, shifted as in [`shifted`], from pure noise to clean data.
+///
+/// As in diffusers, the network is told `s num_train`, and before the shift the cleanest visited time is that of the first training
+/// timestep, which has been shifted itself: `shifted(shift, 1 / num_train)`.
+///
+/// # Errors
+/// [`PlanError::Steps`] when there are no steps or more than training timesteps.
+pub fn plan_flow(num_train: usize, steps: usize, shift: f64) -> Result<Plan, PlanError> {
+    if steps == 0 || steps > num_train {
+        return Err(PlanError::Steps { steps, num_train });
+    }
+    let cleanest = shifted(shift, (num_train as f64).recip());
+    let share = |index: usize| index as f64 / (steps - 1).max(1) as f64;
+    let time = |index: usize| shifted(shift, 1.0 + share(index) * (cleanest - 1.0));
+    let visit = |time: f64| Visit { timestep: time * num_train as f64, level: Level { alpha: 1.0 - time, sigma: time } };
+    Ok(Plan { visits: (0..steps).map(|index| visit(time(index))).collect(), last: Level::CLEAN })
+}
+
+/// The level itself, or where it holds no signal one that holds next to none: `alpha_bar = 2^-24`, as in diffusers.
+fn with_signal(level: Level) -> Level {
+    const SMALLEST_ALPHA_BAR: f64 = 1.0 / (1 << 24) as f64;
+    if level.alpha > 0.0 { level } else { Level::from_alpha_bar(SMALLEST_ALPHA_BAR) }
+}
+
 /// Plans a run in sigma-space, as Euler takes it: `Linspace` may fall between two timesteps, where `sigma / alpha` is
 /// interpolated linearly, and the last step always arrives at clean data.
 ///
@@ -95,11 +161,7 @@ pub fn plan_in_sigma_space(
     steps: usize,
     steps_offset: usize,
 ) -> Result<Plan, PlanError> {
-    const SMALLEST_ALPHA_BAR: f64 = 1.0 / (1 << 24) as f64;
-    let whole = |timestep: usize| {
-        let level = schedule.level(timestep);
-        if level.alpha > 0.0 { level } else { Level::from_alpha_bar(SMALLEST_ALPHA_BAR) }
-    };
+    let whole = |timestep: usize| with_signal(schedule.level(timestep));
     let level_at = |timestep: f64| {
         let (below, weight) = (timestep.floor() as usize, timestep.fract());
         if weight == 0.0 {

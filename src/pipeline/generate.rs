@@ -26,7 +26,8 @@ pub enum Start {
         timestep: usize,
     },
     /// A sample in the middle of a run: the steps before it are not taken again, those after it are the same steps. With nothing
-    /// else changed, what follows is bit for bit what followed in that run, fresh noise included.
+    /// else changed, what follows is bit for bit what followed in that run, fresh noise included; samplers that look back
+    /// ([`SamplerInfo::history`]) begin there with a lower order, as at the beginning of a run, and come close to it.
     Continue {
         /// The sample x_t `[1, C, h, w]` in variance-preserving form, as [`GenerateStep::x`] reported it.
         x: HostTensor,
@@ -147,7 +148,8 @@ impl GuidedNetwork<'_> {
             let (uncond, cond) = self.pipeline.outputs(x, timestep, &self.negative, &self.positive)?;
             (guide(&uncond, &cond, scale), Answer { uncond: Some(uncond), cond: Some(cond) })
         };
-        self.answer.replace(Some(answer));
+        // A step that asks twice is told with its first answer, which is the one to the sample before the step.
+        self.answer.borrow_mut().get_or_insert(answer);
         Ok(guided)
     }
 }

@@ -5,7 +5,8 @@
 //! `s = eta sigma_next / sigma sqrt(1 - alpha^2 / alpha_next^2)`.
 
 use super::run::{Run, Stop};
-use super::{SampleSpace, SamplerInfo};
+use super::{Grid, SampleSpace, SamplerInfo, Supports};
+use crate::diffusion::level_spacing::LevelSpacing;
 use crate::diffusion::prediction::eps_from_x0;
 use crate::diffusion::schedule::ParamInfo;
 use crate::diffusion::spacing::TimestepSpacing;
@@ -14,10 +15,16 @@ pub(super) const INFO: SamplerInfo = SamplerInfo {
     id: "ddim",
     label: "DDIM",
     paper: "Song et al. 2020, arXiv 2010.02502",
+    order: Some(1),
+    evaluations_per_step: 1,
+    history: 0,
     stochastic: false,
+    supports: Supports { flow_levels: false, pure_noise: true, any_denoiser: true },
     params: &[ParamInfo { id: "eta", label: "Fresh noise η", default: 0.0, min: 0.0, max: 1.0 }],
     space: SampleSpace::VariancePreserving,
     default_spacing: TimestepSpacing::Leading,
+    grid: Grid::Whole,
+    levels: LevelSpacing::Timesteps,
     start_scale: |_, _| 1.0,
     run,
 };

@@ -1,18 +1,32 @@
 //! Samplers: how a run steps from noise to data. One function in one file each, one table.
 //!
 //! A sampler sees only a [`Denoise`], which predicts the clean sample; what the network behind it answers is no concern of
-//! the sampler. Samples are always in variance-preserving form, `alpha x0 + sigma eps`. Arithmetic is f64, storage f32.
+//! the sampler. Samples have the form `alpha x0 + sigma eps` of the levels in the plan, whatever space a sampler computes in: all
+//! preserve variance in a plan over a [`NoiseSchedule`]. Arithmetic is f64, storage f32.
 
 mod ddim;
 mod ddpm;
+mod dpmpp_2m;
+mod dpmpp_2m_sde;
 mod euler;
+mod euler_ancestral;
+mod flow_euler;
+mod heun;
+mod lcm;
+mod lms;
+mod options;
 mod run;
+#[cfg(test)]
+mod tests;
+mod unipc;
 
 use crate::diffusion::level::Level;
-use crate::diffusion::plan::{Plan, PlanError, Visit};
+use crate::diffusion::level_spacing::LevelSpacing;
+use crate::diffusion::plan::{self, Plan, PlanError, Visit};
 use crate::diffusion::schedule::{NoiseSchedule, ParamInfo};
 use crate::diffusion::spacing::TimestepSpacing;
 use crate::host::HostTensor;
+pub use options::{SampleOptions, SolverType, Variance};
 use run::{Run, Stop};
 use std::ops::ControlFlow;
 
@@ -74,6 +88,16 @@ pub enum SampleError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A form that a multistep sampler does not have.
+    #[error("{sampler} has no solver_type {form:?}; known are {known}")]
+    SolverType {
+        /// The sampler.
+        sampler: &'static str,
+        /// What was asked for.
+        form: &'static str,
+        /// What it may be.
+        known: String,
+    },
     /// An option out of range.
     #[error("{name} is {value}, but {expected}")]
     Option {
@@ -124,7 +148,7 @@ pub enum SampleError {
     },
 }
 
-/// One finished step of a run; samples in variance-preserving form whatever the sampler computes in.
+/// One finished step of a run; samples in the form of their levels whatever the sampler computes in.
 #[derive(Debug, Clone, Copy)]
 pub struct Step<'a> {
     /// Which, from 0.
@@ -156,15 +180,6 @@ pub struct Outcome {
     pub cancelled: bool,
 }
 
-/// What can be asked of samplers beyond the plan; each ignores what does not concern it.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct SampleOptions {
-    /// DDIM's share of fresh noise: 0 is deterministic, 1 is as random as DDPM.
-    pub eta: f64,
-    /// Clamps predicted clean samples to `-range..=range` (DDIM and DDPM; for pixels, not for latents).
-    pub clip_sample_range: Option<f64>,
-}
-
 /// The form in which the diffusers library keeps a sampler's samples; here it matters for comparing with it only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SampleSpace {
@@ -172,6 +187,44 @@ pub enum SampleSpace {
     VariancePreserving,
     /// `x0 + (sigma / alpha) eps`: the former divided by alpha.
     Sigma,
+    /// `(1 - s) x0 + s eps`: the first divided by `alpha + sigma`.
+    Flow,
+}
+
+impl SampleSpace {
+    /// All forms.
+    pub const ALL: [Self; 3] = [Self::VariancePreserving, Self::Sigma, Self::Flow];
+
+    /// What a sample at a level is divided by to take this form.
+    pub fn divisor(self, level: Level) -> f64 {
+        match self {
+            Self::VariancePreserving => 1.0,
+            Self::Sigma => level.alpha,
+            Self::Flow => level.alpha + level.sigma,
+        }
+    }
+}
+
+/// What a sampler can be given. Every one works with whatever a network predicts, since it asks for the clean sample alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Supports {
+    /// Levels of a flow (`alpha + sigma = 1`), besides those that preserve variance.
+    pub flow_levels: bool,
+    /// A first level without any signal, as zero terminal SNR has it; plans for the others replace it by one with next to none.
+    pub pure_noise: bool,
+    /// Any denoiser; the others need a consistency model to give samples of the data.
+    pub any_denoiser: bool,
+}
+
+/// Which timesteps a sampler visits for a spacing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grid {
+    /// Whole ones.
+    Whole,
+    /// Whole ones out of one more, the cleanest of which is where the last step arrives.
+    ButLast,
+    /// Those of the spacing, between whole ones if need be; in sigma-space.
+    Between,
 }
 
 /// A sampler.
@@ -183,21 +236,45 @@ pub struct SamplerInfo {
     pub label: &'static str,
     /// Where it comes from.
     pub paper: &'static str,
+    /// Order of accuracy: with twice the steps its error at the end, or that of its mean, falls `2^order`-fold. None where steps are
+    /// not there to be exact.
+    pub order: Option<u32>,
+    /// How often it asks the model in a step; the step that arrives at clean data needs one only.
+    pub evaluations_per_step: usize,
+    /// How many earlier steps it looks back on. A run begun in the middle lacks them and begins with a lower order.
+    pub history: usize,
     /// Whether it draws fresh noise on its way, without being asked to.
     pub stochastic: bool,
+    /// What it can be given.
+    pub supports: Supports,
     /// The options of [`SampleOptions`] that it has sliders for.
     pub params: &'static [ParamInfo],
     /// In what form diffusers keeps its samples.
     pub space: SampleSpace,
     /// The spacing that diffusers' sampler takes where a configuration names none.
     pub default_spacing: TimestepSpacing,
+    grid: Grid,
+    /// How its levels are spread where nothing else is asked for.
+    pub levels: LevelSpacing,
     /// What unit Gaussian noise is multiplied by to start at this level, in variance-preserving form.
     start_scale: fn(TimestepSpacing, Level) -> f64,
     run: fn(&mut Run<'_>) -> Result<(), Stop>,
 }
 
 /// Every sampler.
-pub const SAMPLERS: &[SamplerInfo] = &[ddim::INFO, ddpm::INFO, euler::INFO];
+pub const SAMPLERS: &[SamplerInfo] = &[
+    ddim::INFO,
+    ddpm::INFO,
+    euler::INFO,
+    euler_ancestral::INFO,
+    heun::INFO,
+    lms::INFO,
+    dpmpp_2m::INFO,
+    dpmpp_2m_sde::INFO,
+    unipc::INFO,
+    lcm::INFO,
+    flow_euler::INFO,
+];
 
 impl PartialEq for SamplerInfo {
     fn eq(&self, other: &Self) -> bool {
@@ -211,7 +288,12 @@ impl SamplerInfo {
         SAMPLERS.iter().find(|info| info.id == id)
     }
 
-    /// Plans a run as this sampler takes it: over whole timesteps, or in sigma-space.
+    /// How often the model is asked in a run of `steps`.
+    pub fn evaluations(&self, steps: usize) -> usize {
+        (self.evaluations_per_step * steps).saturating_sub(self.evaluations_per_step - 1)
+    }
+
+    /// Plans a run as this sampler takes it by itself; see [`Self::plan_with`].
     ///
     /// # Errors
     /// [`PlanError`] when the number of steps or the offset does not fit the schedule.
@@ -223,21 +305,45 @@ impl SamplerInfo {
         steps_offset: usize,
         set_alpha_to_one: bool,
     ) -> Result<Plan, PlanError> {
-        match self.space {
-            SampleSpace::VariancePreserving => {
-                // diffusers' DDPM knows no other end than clean data.
-                let set_alpha_to_one = set_alpha_to_one || *self == ddpm::INFO;
-                crate::diffusion::plan::plan(schedule, spacing, steps, steps_offset, set_alpha_to_one)
-            }
-            SampleSpace::Sigma => crate::diffusion::plan::plan_in_sigma_space(schedule, spacing, steps, steps_offset),
+        self.plan_with(schedule, spacing, self.levels, steps, steps_offset, set_alpha_to_one)
+    }
+
+    /// Plans a run as this sampler takes it: over whole timesteps or in sigma-space, with the levels between its ends spread by a
+    /// rule. Samplers other than DDIM arrive at clean data whatever `set_alpha_to_one` says, as those of diffusers do.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the number of steps or the offset does not fit the schedule.
+    pub fn plan_with(
+        &self,
+        schedule: &NoiseSchedule,
+        spacing: TimestepSpacing,
+        levels: LevelSpacing,
+        steps: usize,
+        steps_offset: usize,
+        set_alpha_to_one: bool,
+    ) -> Result<Plan, PlanError> {
+        let last = if *self == ddim::INFO && !set_alpha_to_one { schedule.level(0) } else { Level::CLEAN };
+        if levels != LevelSpacing::Timesteps {
+            let pure_noise = self.supports.pure_noise && matches!(levels, LevelSpacing::Flow { .. });
+            return plan::plan_spread(schedule, spacing, levels, steps, steps_offset, pure_noise, last);
+        }
+        match self.grid {
+            Grid::Whole => plan::plan(schedule, spacing, steps, steps_offset, last == Level::CLEAN),
+            Grid::ButLast => plan::plan_but_last(schedule, spacing, steps, steps_offset),
+            Grid::Between => plan::plan_in_sigma_space(schedule, spacing, steps, steps_offset),
         }
     }
 
     /// The sample to start from: `unit_noise` (unit Gaussian) scaled to what this sampler expects at the plan's first level,
-    /// in variance-preserving form. In the words of diffusers it is `init_noise_sigma`, times alpha for Euler.
+    /// in variance-preserving form. In the words of diffusers it is `init_noise_sigma`, times alpha for those in sigma-space.
     pub fn start(&self, spacing: TimestepSpacing, plan: &Plan, unit_noise: &HostTensor) -> HostTensor {
         let scale = plan.visits.first().map_or(1.0, |visit| (self.start_scale)(spacing, visit.level));
         if scale == 1.0 { unit_noise.clone() } else { unit_noise.map(|value| (f64::from(value) * scale) as f32) }
+    }
+
+    /// What unit Gaussian noise is multiplied by to start, in the form of this sampler's [`Self::space`], as in diffusers.
+    pub fn init_noise_sigma(&self, spacing: TimestepSpacing, plan: &Plan) -> f64 {
+        plan.visits.first().map_or(1.0, |visit| (self.start_scale)(spacing, visit.level) / self.space.divisor(visit.level))
     }
 }
 
@@ -259,7 +365,7 @@ pub fn sample(
 
 /// Runs a sampler from `x_start` over `visits` to `last`.
 ///
-/// The denoiser is asked once per visit, with exactly the level of the visit. `noise` is called with the sample's shape by
+/// The denoiser is asked once per visit, with exactly the level of the visit, and by Heun once more with that of the next. `noise` is called with the sample's shape by
 /// stochastic samplers only: once in every step that does not arrive at clean data, in the order of the steps. `on_step`
 /// hears of every step after it was taken; when it breaks, the run ends there with what it has.
 ///
@@ -280,7 +386,7 @@ pub fn sample_with(
     noise: &mut dyn FnMut(&[usize]) -> HostTensor,
     on_step: &mut dyn FnMut(&Step<'_>) -> ControlFlow<()>,
 ) -> Result<Outcome, SampleError> {
-    let mut run = Run::new(options, denoise, visits, last, x_start, noise, on_step)?;
+    let mut run = Run::new(options, info.supports, denoise, visits, last, x_start, noise, on_step)?;
     let cancelled = match (info.run)(&mut run) {
         Ok(()) => false,
         Err(Stop::Cancelled) => true,

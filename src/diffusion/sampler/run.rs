@@ -1,6 +1,6 @@
 //! What all samplers share: asking the denoiser, checking what comes, reporting each step.
 
-use super::{Denoise, Outcome, SampleError, SampleOptions, Step};
+use super::{Denoise, Outcome, SampleError, SampleOptions, Step, Supports};
 use crate::diffusion::level::Level;
 use crate::diffusion::plan::Visit;
 use crate::host::HostTensor;
@@ -34,6 +34,7 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     pub fn new(
         options: &'a SampleOptions,
+        supports: Supports,
         denoise: &'a mut dyn Denoise,
         visits: &'a [Visit],
         last: Level,
@@ -41,21 +42,16 @@ impl<'a> Run<'a> {
         noise: &'a mut dyn FnMut(&[usize]) -> HostTensor,
         on_step: &'a mut dyn FnMut(&Step<'_>) -> ControlFlow<()>,
     ) -> Result<Self, SampleError> {
-        if !(0.0..=1.0).contains(&options.eta) {
-            return Err(SampleError::Option { name: "eta", value: options.eta, expected: "it lies between 0 and 1" });
-        }
-        if let Some(value) = options.clip_sample_range.filter(|range| range.is_nan() || *range <= 0.0) {
-            return Err(SampleError::Option { name: "clip_sample_range", value, expected: "it is positive" });
-        }
+        options.check()?;
         let run = Self { options, x: x_start.clone(), denoise, visits, last, noise, on_step, steps: 0 };
-        run.check_levels()?;
+        run.check_levels(supports)?;
         if !x_start.is_finite() {
             return Err(run.not_finite(0, "the starting sample"));
         }
         Ok(run)
     }
 
-    fn check_levels(&self) -> Result<(), SampleError> {
+    fn check_levels(&self, supports: Supports) -> Result<(), SampleError> {
         if self.visits.is_empty() {
             return Err(SampleError::NoVisits);
         }
@@ -64,6 +60,9 @@ impl<'a> Run<'a> {
             let wrong = |problem| Err(SampleError::Level { index, count: self.count(), alpha, sigma, problem });
             if !(alpha >= 0.0 && alpha.is_finite() && sigma > 0.0 && sigma.is_finite()) {
                 return wrong("a visited level holds noise, and its coefficients are finite and not negative");
+            }
+            if !supports.flow_levels && (alpha.hypot(sigma) - 1.0).abs() > 1e-6 {
+                return wrong("this sampler needs levels that preserve variance");
             }
             if !(next.alpha > 0.0 && next.sigma >= 0.0 && next.sigma_ratio() < sigma / alpha) {
                 return wrong("levels become cleaner from visit to visit");
@@ -82,11 +81,32 @@ impl<'a> Run<'a> {
         (self.visits[index].level, self.visits.get(index + 1).map_or(self.last, |visit| visit.level))
     }
 
+    /// [`Self::levels`] for samplers in sigma-space, which cannot start from pure noise.
+    pub fn signal_levels(&self, index: usize) -> Result<(Level, Level), Stop> {
+        let (level, next) = self.levels(index);
+        if level.alpha > 0.0 {
+            return Ok((level, next));
+        }
+        let (Level { alpha, sigma }, count) = (level, self.count());
+        let problem = "this sampler works in sigma-space, where pure noise has no finite level";
+        Err(SampleError::Level { index, count, alpha, sigma, problem }.into())
+    }
+
+    /// The timestep visited at step `index`.
+    pub fn timestep(&self, index: usize) -> f64 {
+        self.visits[index].timestep
+    }
+
     /// Asks for the clean sample in the present one.
     pub fn denoise(&mut self, index: usize) -> Result<HostTensor, Stop> {
-        let Visit { timestep, level } = self.visits[index];
-        let count = self.count();
-        let x0 = self.denoise.denoise(&self.x, level).map_err(|source| SampleError::Denoise { index, count, timestep, source })?;
+        let x = self.x.clone();
+        self.denoise_at(index, &x, self.visits[index].level)
+    }
+
+    /// Asks for the clean sample in `x` at a level, in step `index`.
+    pub fn denoise_at(&mut self, index: usize, x: &HostTensor, level: Level) -> Result<HostTensor, Stop> {
+        let (timestep, count) = (self.timestep(index), self.count());
+        let x0 = self.denoise.denoise(x, level).map_err(|source| SampleError::Denoise { index, count, timestep, source })?;
         self.check_shape(index, &x0, "the predicted clean sample")?;
         if x0.is_finite() { Ok(x0) } else { Err(self.not_finite(index, "the predicted clean sample").into()) }
     }

@@ -189,6 +189,22 @@ impl NoiseSchedule {
         if (timestep - timestep.round()).abs() < 1e-6 { timestep.round() } else { timestep }
     }
 
+    /// The same schedule as it is where everything is kept in single precision: betas, `1 - beta` and every product rounded to f32, as
+    /// in the diffusers library. What differs is what a comparison with such a program can differ by.
+    ///
+    /// # Errors
+    /// [`ScheduleError`] when neighbouring timesteps become the same by that.
+    pub fn in_single_precision(&self) -> Result<Self, ScheduleError> {
+        let betas: Arc<[f64]> = self.betas.iter().map(|beta| f64::from(*beta as f32)).collect();
+        let product = |product: &mut f32, beta: &f64| {
+            *product *= 1.0 - *beta as f32;
+            Some(f64::from(*product))
+        };
+        let alphas_cumprod: Arc<[f64]> = betas.iter().scan(1.0_f32, product).collect();
+        Self::check_order(&alphas_cumprod)?;
+        Ok(Self { betas, alphas_cumprod })
+    }
+
     /// The same schedule shifted and stretched so that the last timestep holds no signal at all, while the first stays
     /// (Lin et al. 2023, arXiv 2305.08891, algorithm 1): linear in `sqrt(alpha_bar)`.
     ///
