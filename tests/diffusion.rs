@@ -322,6 +322,14 @@ fn predictions_convert_into_each_other_and_back() {
             assert!(close(&kind.to_x0(&x, &answer, level), &x0, tolerance), "{kind:?} to x0 at {level:?}");
             assert!(close(&kind.to_eps(&x, &answer, level), &eps, tolerance), "{kind:?} to eps at {level:?}");
             assert!(close(&kind.from_x0(&x, &x0, level), &answer, tolerance), "{kind:?} from x0 at {level:?}");
+            for other in PredictionType::ALL {
+                let (there, expected) = (kind.convert(other, &x, &answer, level), target(other, &x0, &eps, level));
+                assert!(close(&there, &expected, 4.0 * tolerance), "{kind:?} to {other:?} at {level:?}");
+                // An error of the one becomes an error of the other, that much larger.
+                let off = kind.convert(other, &x, &answer.map(|v| v + 0.5), level).lincomb(1.0, &there, -1.0);
+                let expected = kind.sensitivity(other, level) * 0.5 * (off.len() as f64).sqrt();
+                assert!(relative(off.norm(), expected) < 1e-3, "{kind:?} to {other:?} at {level:?}: {} and {expected}", off.norm());
+            }
             assert_eq!(PredictionType::from_id(kind.id()), Some(kind));
             assert!(!kind.label().is_empty());
         }

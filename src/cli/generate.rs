@@ -19,9 +19,10 @@ use std::path::PathBuf;
     diffuscope generate \"a red house by the sea at night\" -o house.png\n  \
     diffuscope generate \"a yellow balloon\" --negative \"snow\" --seed 7 --steps 25 --guidance 3 --sampler euler\n  \
     diffuscope generate \"a blue boat\" --guidance 12 --guidance-interval 200 700\n  \
+    diffuscope generate \"a windmill\" --guidance 12 --guidance-rescale 0.7 --sampler dpmpp_2m --steps 12\n  \
     diffuscope generate \"a windmill\" --model stable-diffusion-v1-5 --dump run.safetensors\n\n\
     The dump holds token_ids [2, L] (negative, positive), text_embeddings, latents_00 .. latents_NN, eps_uncond_00 ..,\n\
-    eps_cond_00 .. as the U-Net gives them, and image; for --sampler euler the latents are in its sigma space, x / alpha.")]
+    eps_cond_00 .. as the U-Net gives them, and image; for Euler and its kin the latents are in sigma space, x / alpha.")]
 pub struct GenerateArgs {
     /// What to draw; an empty prompt leaves it to the model
     prompt: String,
@@ -40,6 +41,9 @@ pub struct GenerateArgs {
     /// Timesteps at which the guidance acts, from LO up to but without HI; at all others w is 1
     #[arg(long, value_names = ["LO", "HI"], num_args = 2)]
     guidance_interval: Option<Vec<usize>>,
+    /// Bring the guided prediction back to the contrast of the plain one by this share, from 0 to 1
+    #[arg(long, value_name = "PHI", default_value_t = 0.0)]
+    guidance_rescale: f64,
     /// How the next level's latents follow from a prediction
     #[arg(long, value_parser = sampler_parser(), default_value = SAMPLERS[0].id)]
     sampler: &'static SamplerInfo,
@@ -95,6 +99,7 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
         steps: args.steps.unwrap_or(card.default_steps),
         guidance_scale: args.guidance.unwrap_or(card.default_guidance),
         guidance_interval,
+        guidance_rescale: args.guidance_rescale,
         sampler: args.sampler,
         start,
     };

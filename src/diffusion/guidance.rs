@@ -23,7 +23,125 @@ pub fn guide(uncond: &HostTensor, cond: &HostTensor, guidance_scale: f64) -> Hos
 
 /// The paper's `w'` for this project's `w`: `w' = w - 1`.
 pub fn paper_scale(guidance_scale: f64) -> f64 {
-    guidance_scale - 1.0
+    Convention::Beyond.of_w(guidance_scale)
+}
+
+/// The two ways of writing a guidance scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Convention {
+    /// `uncond + w (cond - uncond)`: 1 is no guidance. This project, diffusers, Stable Diffusion, Imagen.
+    #[default]
+    FromUncond,
+    /// `(1 + w') cond - w' uncond`: 0 is no guidance. Ho and Salimans 2022, eq. 6; Kynkäänniemi et al. 2024 write the former.
+    Beyond,
+}
+
+impl Convention {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::FromUncond, Self::Beyond];
+
+    /// Name on screen.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::FromUncond => "w, where 1 is no guidance",
+            Self::Beyond => "w′, where 0 is no guidance",
+        }
+    }
+
+    /// The scale in this convention for a `w`.
+    pub fn of_w(self, w: f64) -> f64 {
+        match self {
+            Self::FromUncond => w,
+            Self::Beyond => w - 1.0,
+        }
+    }
+
+    /// The `w` for a scale in this convention.
+    pub fn to_w(self, scale: f64) -> f64 {
+        match self {
+            Self::FromUncond => scale,
+            Self::Beyond => scale + 1.0,
+        }
+    }
+}
+
+/// Brings a guided answer back to the contrast of the conditional one, by a share `phi` from 0 (not at all) to 1 (fully):
+/// `phi std(cond) / std(guided) guided + (1 - phi) guided` (Lin et al. 2023, arXiv 2305.08891, section 3.4, eq. 15 and 16).
+///
+/// Deviations are taken over each sample of the batch by itself. It is meant for what the network answers: the result depends on what
+/// that is, since a deviation is not affine. Where the guided answer is the same everywhere it stays as it is.
+///
+/// # Shapes
+/// `guided`, `cond` and the result: alike, `[B, ..]`.
+///
+/// # Panics
+/// When the shapes differ.
+pub fn rescale(guided: &HostTensor, cond: &HostTensor, phi: f64) -> HostTensor {
+    assert_eq!(guided.shape(), cond.shape(), "rescaling an answer by one of another shape");
+    if phi == 0.0 || guided.is_empty() {
+        return guided.clone();
+    }
+    let size = guided.len() / guided.shape().first().copied().unwrap_or(1);
+    let factors: Vec<f64> = guided
+        .data()
+        .chunks(size)
+        .zip(cond.data().chunks(size))
+        .map(|(guided, cond)| {
+            let from = deviation(guided);
+            if from > 0.0 { phi * deviation(cond) / from + (1.0 - phi) } else { 1.0 }
+        })
+        .collect();
+    HostTensor::from_fn(guided.shape(), |i| (f64::from(guided.data()[i]) * factors[i / size]) as f32)
+}
+
+/// The standard deviation of values around their own mean.
+fn deviation(values: &[f32]) -> f64 {
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
+    (values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+}
+
+/// Everything that guidance can be told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Guidance {
+    /// `w` in `uncond + w (cond - uncond)`.
+    pub scale: f64,
+    /// `phi` of [`rescale`], from 0 to 1.
+    pub rescale: f64,
+    /// The timesteps at which it acts, where it is not all of them.
+    pub interval: Option<GuidanceInterval>,
+}
+
+impl Default for Guidance {
+    /// None: the plain conditional model.
+    fn default() -> Self {
+        Self { scale: 1.0, rescale: 0.0, interval: None }
+    }
+}
+
+impl Guidance {
+    /// The scale that acts at a timestep.
+    pub fn scale_at(&self, timestep: f64) -> f64 {
+        scale_at(self.scale, self.interval, timestep)
+    }
+
+    /// Which of the two answers a timestep needs: `(uncond, cond)`.
+    pub fn needs(&self, timestep: f64) -> (bool, bool) {
+        let scale = self.scale_at(timestep);
+        (scale != 1.0, scale != 0.0 || self.rescale != 0.0)
+    }
+
+    /// The guided answer of the network at a timestep.
+    ///
+    /// # Shapes
+    /// `uncond` (to the empty or the negative prompt), `cond` and the result: alike, `[B, ..]`.
+    ///
+    /// # Panics
+    /// When the shapes differ.
+    pub fn guide(&self, uncond: &HostTensor, cond: &HostTensor, timestep: f64) -> HostTensor {
+        let scale = self.scale_at(timestep);
+        let guided = guide(uncond, cond, scale);
+        if scale == 1.0 { guided } else { rescale(&guided, cond, self.rescale) }
+    }
 }
 
 /// How the two predictions lie to each other, for display.
@@ -203,6 +321,49 @@ mod tests {
         assert_eq!(Plane::spanned(&zero, &zero), Plane { uncond: [0.0; 2], cond: [0.0; 2] });
         assert_eq!(Plane::spanned(&zero, &one), Plane { uncond: [0.0; 2], cond: [2.0, 0.0] });
         assert_eq!(Plane::spanned(&one, &zero), Plane { uncond: [2.0, 0.0], cond: [0.0, 0.0] });
+    }
+
+    #[test]
+    fn the_conventions_name_the_same_guidance() {
+        let (uncond, cond) = (gaussian(1, Stream::Eval, [8]), gaussian(2, Stream::Eval, [8]));
+        for w in [0.0, 1.0, 7.5] {
+            let beyond = Convention::Beyond.of_w(w);
+            let paper = cond.lincomb(1.0 + beyond, &uncond, -beyond);
+            assert!(guide(&uncond, &cond, w).lincomb(1.0, &paper, -1.0).norm() < 1e-5);
+            for convention in Convention::ALL {
+                assert_eq!(convention.to_w(convention.of_w(w)), w);
+            }
+            assert_eq!(paper_scale(w), beyond);
+        }
+    }
+
+    #[test]
+    fn rescaling_gives_back_the_contrast_of_the_conditional_answer() {
+        let (uncond, cond) = (gaussian(1, Stream::Eval, [2, 4, 8]), gaussian(2, Stream::Eval, [2, 4, 8]).map(|v| 0.5 * v + 0.2));
+        let guided = guide(&uncond, &cond, 7.5);
+        assert_eq!(rescale(&guided, &cond, 0.0), guided);
+        let [full, half] = [1.0, 0.5].map(|phi| rescale(&guided, &cond, phi));
+        for sample in 0..2 {
+            let of = |tensor: &HostTensor| deviation(tensor.outer(sample).data());
+            assert!(close(of(&full), of(&cond)) && of(&guided) > 2.0 * of(&cond));
+            assert!(close(of(&half), 0.5 * (of(&cond) + of(&guided))));
+        }
+        // A factor for each sample, so directions stay.
+        assert!((compare(&full.outer(0), &guided.outer(0)).angle_degrees).abs() < 0.1);
+        let flat = HostTensor::full([1, 4], 3.0);
+        assert_eq!(rescale(&flat, &flat, 1.0), flat);
+    }
+
+    #[test]
+    fn guidance_asks_for_what_it_needs_and_no_more() {
+        let interval = Some(GuidanceInterval { low: 100.0, high: 600.0 });
+        let all = Guidance { scale: 7.5, rescale: 0.7, interval };
+        assert_eq!((all.needs(50.0), all.needs(300.0)), ((false, true), (true, true)));
+        assert_eq!(Guidance { scale: 0.0, ..Guidance::default() }.needs(300.0), (true, false));
+        assert_eq!(Guidance { scale: 0.0, rescale: 0.7, interval: None }.needs(300.0), (true, true));
+        let (uncond, cond) = (gaussian(1, Stream::Eval, [1, 8]), gaussian(2, Stream::Eval, [1, 8]));
+        assert_eq!(all.guide(&uncond, &cond, 50.0), cond);
+        assert_eq!(all.guide(&uncond, &cond, 300.0), rescale(&guide(&uncond, &cond, 7.5), &cond, 0.7));
     }
 
     #[test]

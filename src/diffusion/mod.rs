@@ -20,7 +20,7 @@ pub mod schedule;
 pub mod scheduler_config;
 pub mod spacing;
 
-pub use guidance::{GuidanceInterval, guide};
+pub use guidance::{Guidance, GuidanceInterval, guide};
 pub use level::Level;
 pub use level_spacing::LevelSpacing;
 pub use plan::{Plan, PlanError, Visit, plan};

@@ -18,6 +18,20 @@ pub fn target(prediction: PredictionType, x0: &HostTensor, eps: &HostTensor, lev
     prediction.from_parts(x0, eps, level)
 }
 
+/// The squared error of the noise that a predicted clean sample implies: `|eps - eps_hat|^2 = SNR |x0 - x0_hat|^2`, the mean over the
+/// elements. Half of it, integrated over `gamma = -log SNR`, is the loss in continuous time (Kingma et al. 2021, arXiv 2107.00630,
+/// eq. 17 and 18).
+///
+/// # Shapes
+/// `x0`, `denoised`: alike, any.
+///
+/// # Panics
+/// When the shapes differ.
+pub fn eps_loss(x0: &HostTensor, denoised: &HostTensor, level: Level) -> f64 {
+    let off = x0.lincomb(level.alpha / level.sigma, denoised, -level.alpha / level.sigma);
+    off.dot(&off) / off.len() as f64
+}
+
 /// Min-SNR weight of the squared error of an answer (Hang et al. 2023, arXiv 2303.09556, section 3.4).
 ///
 /// On `x0` the weight is `min(snr, gamma)`; for other answers it is that times `(d x0 / d output)^2`, so that the gradient

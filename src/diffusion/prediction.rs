@@ -144,12 +144,41 @@ impl PredictionType {
 
     /// `|d x0 / d output|`: how far an error of the answer carries into the clean sample.
     pub fn x0_sensitivity(self, level: Level) -> f64 {
+        self.sensitivity(Self::Sample, level)
+    }
+
+    /// `|d other / d output|` for one sample: how far an error of this answer carries into another that is made of it. Infinite where
+    /// the other does not follow from this one: from `eps` at pure noise, from `x0` at clean data.
+    ///
+    /// All answers are affine in `x0`, `d output = -slope / sigma d x0`, with the slopes `alpha` (epsilon), `sigma` (sample, but for the
+    /// sign), `alpha^2 + sigma^2` (v) and `alpha + sigma` (flow); hence it is the ratio of two slopes.
+    pub fn sensitivity(self, other: Self, level: Level) -> f64 {
+        if self == other { 1.0 } else { other.slope(level) / self.slope(level) }
+    }
+
+    fn slope(self, level: Level) -> f64 {
         let Level { alpha, sigma } = level;
         match self {
-            Self::Epsilon => sigma / alpha,
-            Self::Sample => 1.0,
-            Self::VPrediction => sigma / (alpha * alpha + sigma * sigma),
-            Self::Flow => sigma / (alpha + sigma),
+            Self::Epsilon => alpha,
+            Self::Sample => sigma,
+            Self::VPrediction => alpha * alpha + sigma * sigma,
+            Self::Flow => alpha + sigma,
+        }
+    }
+
+    /// The answer of a network of the type `other` that says the same about `x`, by way of the clean sample and the noise.
+    ///
+    /// # Shapes
+    /// `x`, `output` and the result: alike, any.
+    ///
+    /// # Panics
+    /// When the shapes differ.
+    pub fn convert(self, other: Self, x: &HostTensor, output: &HostTensor, level: Level) -> HostTensor {
+        match other {
+            _ if self == other => output.clone(),
+            Self::Sample => self.to_x0(x, output, level),
+            Self::Epsilon => self.to_eps(x, output, level),
+            Self::VPrediction | Self::Flow => other.from_parts(&self.to_x0(x, output, level), &self.to_eps(x, output, level), level),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! A whole run: prompt and seed to latents, every step reported.
 
 use super::{Pipeline, PipelineError, Tokens};
-use crate::diffusion::guidance::scale_at;
 use crate::diffusion::{
-    Denoise, DenoiseError, GuidanceInterval, Level, Plan, SAMPLERS, SampleOptions, SamplerInfo, Step, guide, sample_with,
+    Denoise, DenoiseError, Guidance, GuidanceInterval, Level, Plan, SAMPLERS, SampleOptions, SamplerInfo, Step, guide, sample_with,
 };
 use crate::host::HostTensor;
 use crate::noise::{Stream, gaussian, gaussian_from, rng};
@@ -51,6 +50,8 @@ pub struct GenerateRequest {
     pub guidance_scale: f64,
     /// The timesteps at which that scale acts, where it is not all of them.
     pub guidance_interval: Option<GuidanceInterval>,
+    /// By how much the guided answer is brought back to the contrast of the conditional one, from 0 to 1.
+    pub guidance_rescale: f64,
     /// The sampler.
     pub sampler: &'static SamplerInfo,
     /// Where to start.
@@ -66,6 +67,7 @@ impl Default for GenerateRequest {
             steps: 20,
             guidance_scale: 5.0,
             guidance_interval: None,
+            guidance_rescale: 0.0,
             sampler: &SAMPLERS[0],
             start: Start::Noise,
         }
@@ -137,16 +139,22 @@ struct GuidedNetwork<'a> {
 }
 
 impl GuidedNetwork<'_> {
-    /// The guided output; `w = 1` is the answer to the prompt and `w = 0` the other, to the last bit.
+    /// The guided output; `w = 1` is the answer to the prompt and, unless it is rescaled, `w = 0` the other, to the last bit.
     fn guided(&self, x: &HostTensor, timestep: f64) -> Result<HostTensor, PipelineError> {
-        let scale = self.request.scale_at(timestep);
-        let (guided, answer) = if !self.both && (scale == 0.0 || scale == 1.0) {
-            let output = self.pipeline.output(x, timestep, if scale == 0.0 { &self.negative } else { &self.positive })?;
-            let (uncond, cond) = if scale == 0.0 { (Some(output.clone()), None) } else { (None, Some(output.clone())) };
-            (output, Answer { uncond, cond })
-        } else {
-            let (uncond, cond) = self.pipeline.outputs(x, timestep, &self.negative, &self.positive)?;
-            (guide(&uncond, &cond, scale), Answer { uncond: Some(uncond), cond: Some(cond) })
+        let guidance = self.request.guidance();
+        let (guided, answer) = match guidance.needs(timestep) {
+            (true, false) if !self.both => {
+                let output = self.pipeline.output(x, timestep, &self.negative)?;
+                (output.clone(), Answer { uncond: Some(output), cond: None })
+            }
+            (false, true) if !self.both => {
+                let output = self.pipeline.output(x, timestep, &self.positive)?;
+                (output.clone(), Answer { uncond: None, cond: Some(output) })
+            }
+            _ => {
+                let (uncond, cond) = self.pipeline.outputs(x, timestep, &self.negative, &self.positive)?;
+                (guidance.guide(&uncond, &cond, timestep), Answer { uncond: Some(uncond), cond: Some(cond) })
+            }
         };
         // A step that asks twice is told with its first answer, which is the one to the sample before the step.
         self.answer.borrow_mut().get_or_insert(answer);
@@ -165,7 +173,11 @@ impl Denoise for GuidedNetwork<'_> {
 impl GenerateRequest {
     /// The guidance scale that acts at a timestep.
     pub fn scale_at(&self, timestep: f64) -> f64 {
-        scale_at(self.guidance_scale, self.guidance_interval, timestep)
+        self.guidance().scale_at(timestep)
+    }
+
+    fn guidance(&self) -> Guidance {
+        Guidance { scale: self.guidance_scale, rescale: self.guidance_rescale, interval: self.guidance_interval }
     }
 }
 
@@ -193,7 +205,11 @@ impl Pipeline {
                 x: step.x.clone(),
                 x0: step.x0.clone(),
                 x_next: step.x_next.clone(),
-                eps: guide(&eps_uncond, &eps_cond, request.scale_at(step.timestep)),
+                eps: if request.guidance_rescale == 0.0 {
+                    guide(&eps_uncond, &eps_cond, request.scale_at(step.timestep))
+                } else {
+                    eps(&request.guidance().guide(&uncond, &cond, step.timestep))
+                },
                 eps_uncond,
                 eps_cond,
                 output_uncond: uncond,
@@ -223,6 +239,9 @@ impl Pipeline {
     ) -> Result<Generated, PipelineError> {
         if !request.guidance_scale.is_finite() {
             return Err(PipelineError::Mismatch(format!("the guidance scale {} is not a finite number", request.guidance_scale)));
+        }
+        if !(0.0..=1.0).contains(&request.guidance_rescale) {
+            return Err(PipelineError::Mismatch(format!("the guidance rescale {} is not between 0 and 1", request.guidance_rescale)));
         }
         let spacing = self.config.spacing_for(request.sampler);
         let config = &self.config;

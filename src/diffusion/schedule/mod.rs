@@ -6,7 +6,9 @@ pub mod flow;
 mod free;
 mod interpolation;
 pub(in crate::diffusion) mod karras;
+pub mod learned;
 mod linear;
+mod monotone_network;
 mod noise_schedule;
 mod scaled_linear;
 mod sigmoid;
@@ -16,6 +18,7 @@ mod tests;
 pub use continuous::ContinuousSchedule;
 pub use free::FreeCurve;
 pub use interpolation::MonotoneCubic;
+pub use monotone_network::{Gamma, MonotoneNetwork, Ready};
 pub use noise_schedule::{MAX_TRAIN_TIMESTEPS, NoiseSchedule, ScheduleError};
 
 /// A parameter of a schedule, with what a slider needs.

@@ -67,6 +67,7 @@ pub(super) fn generate_request(request: &RunRequest) -> Result<GenerateRequest, 
         steps: request.steps,
         guidance_scale: request.guidance_scale,
         guidance_interval: request.guidance_interval,
+        guidance_rescale: 0.0,
         sampler,
         start: request.start.clone(),
     })
