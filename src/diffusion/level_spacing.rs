@@ -18,7 +18,7 @@ pub enum LevelSpacing {
         /// The power is `1 / rho`.
         rho: f64,
     },
-    /// Log-SNR rises evenly, as DPM-Solver recommends (Lu et al. 2022, arXiv 2206.00927, section 3.4).
+    /// Log-SNR rises evenly, as DPM-Solver recommends (Lu et al. 2022, arXiv 2206.00927).
     LogSnr,
     /// Flow time `sigma / (alpha + sigma)` falls evenly, shifted (Esser et al. 2024, arXiv 2403.03206, eq. 23).
     Flow {

@@ -19,8 +19,7 @@ pub fn target(prediction: PredictionType, x0: &HostTensor, eps: &HostTensor, lev
 }
 
 /// The squared error of the noise that a predicted clean sample implies: `|eps - eps_hat|^2 = SNR |x0 - x0_hat|^2`, the mean over the
-/// elements. Half of it, integrated over `gamma = -log SNR`, is the loss in continuous time (Kingma et al. 2021, arXiv 2107.00630,
-/// eq. 17 and 18).
+/// elements. Half of it, integrated over `gamma = -log SNR`, is the loss in continuous time (Kingma et al. 2021, arXiv 2107.00630).
 ///
 /// # Shapes
 /// `x0`, `denoised`: alike, any.

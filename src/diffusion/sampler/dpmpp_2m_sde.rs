@@ -1,6 +1,6 @@
 //! DPM-Solver++ SDE-2M: as 2M, with as much fresh noise as the reverse stochastic equation has.
 //!
-//! Lu et al. 2022, arXiv 2211.01095, section 5 (SDE-DPM-Solver++ 2M). With `h` as in [`super::dpmpp_2m`] and fresh noise `z`:
+//! Lu et al. 2022, arXiv 2211.01095 (SDE-DPM-Solver++ 2M). With `h` as in [`super::dpmpp_2m`] and fresh noise `z`:
 //! `x_next = sigma_next / sigma exp(-h) x + alpha_next (1 - exp(-2 h)) (x0 + h / (2 h_before) (x0 - x0_before)) +
 //! sigma_next sqrt(1 - exp(-2 h)) z`.
 

@@ -2,7 +2,7 @@
 //!
 //! Luo et al. 2023, arXiv 2310.04378, algorithm 3, the multistep sampling of consistency models (Song et al. 2023, arXiv
 //! 2303.01469). The jump is `c_skip x + c_out x0` with `u = 10 timestep`, `c_skip = d^2 / (u^2 + d^2)`, `c_out = u / sqrt(u^2 + d^2)` and
-//! `d = 0.5` (the paper's section 4.1): the sample itself at timestep 0, the predicted clean sample elsewhere. It is meant for networks
+//! `d = 0.5`: the sample itself at timestep 0, the predicted clean sample elsewhere. It is meant for networks
 //! that were trained to answer with the end of their path, which is one of the pictures; any other answers with the mean of all
 //! pictures that are possible, and few steps stay blurred.
 

@@ -74,11 +74,11 @@ impl Variance {
 /// Forms of multistep samplers, all of the same order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SolverType {
-    /// DPM-Solver++: the slope weighted as at the middle of the step (Lu et al. 2022, arXiv 2211.01095, eq. 4.1).
+    /// DPM-Solver++: the slope weighted as at the middle of the step (Lu et al. 2022, arXiv 2211.01095).
     Midpoint,
     /// DPM-Solver++: the slope integrated exactly.
     Heun,
-    /// UniPC with `B(h) = h` (Zhao et al. 2023, arXiv 2302.04867, section 3.1).
+    /// UniPC with `B(h) = h` (Zhao et al. 2023, arXiv 2302.04867).
     Bh1,
     /// UniPC with `B(h) = exp(h) - 1`.
     Bh2,

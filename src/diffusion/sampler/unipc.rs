@@ -1,6 +1,6 @@
 //! UniPC: predict along a polynomial through the last clean samples, and correct with the newest one at no further evaluation.
 //!
-//! Zhao et al. 2023, arXiv 2302.04867, algorithms 5 and 6, for predictions of the clean sample. With `lambda = log(alpha / sigma)`,
+//! Zhao et al. 2023, arXiv 2302.04867, in its form for predictions of the clean sample. With `lambda = log(alpha / sigma)`,
 //! `h` the step in lambda, `r_k = (lambda_k - lambda) / h` for the levels looked back on and `D_k = (x0_k - x0) / r_k`:
 //! `x_next = sigma_next / sigma x + alpha_next (1 - exp(-h)) x0 - alpha_next B(h) sum_k a_k D_k`. The weights satisfy
 //! `sum_k r_k^(n-1) a_k = phi_n(-h) n! / B(h)` for as many `n` as there are weights. The corrector is the same formula over the step

@@ -1,7 +1,7 @@
 //! A smooth curve through falling points that never rises between them.
 //!
 //! Piecewise cubic Hermite polynomials with limited slopes (Fritsch and Carlson 1980, "Monotone piecewise cubic interpolation",
-//! SIAM Journal on Numerical Analysis 17, section 4). An ordinary cubic spline would overshoot, and a schedule that overshoots
+//! SIAM Journal on Numerical Analysis 17). An ordinary cubic spline would overshoot, and a schedule that overshoots
 //! would take noise away on its way to noise.
 
 /// The curve through points whose positions rise and whose values fall.

@@ -1,6 +1,6 @@
 //! A schedule that is learned: the one along which the loss of a denoiser is known best from few samples.
 //!
-//! Kingma et al. 2021, arXiv 2107.00630, section 5 and appendix I. In continuous time the loss is
+//! Kingma et al. 2021, arXiv 2107.00630 (minimum variance schedules). In continuous time the loss is
 //! `1/2 integral gamma'(time) E |eps - eps_hat|^2 dtime = 1/2 integral E |eps - eps_hat|^2 dgamma`: it depends on the ends of
 //! `gamma = -log SNR` alone. What a schedule decides is the variance of its estimate from random times,
 //! `l = 1/2 gamma'(time) |eps - eps_hat|^2`. Its mean is fixed, so the least variance is the least mean square,

@@ -22,7 +22,7 @@ fn betas(params: &[f64], count: usize) -> Vec<f64> {
     linspace(param(params, PARAMS, 0), param(params, PARAMS, 1), count).collect()
 }
 
-/// `integral of beta = first time + (last - first) time^2 / 2` (Song et al. 2021, arXiv 2011.13456, eq. 33).
+/// `integral of beta = first time + (last - first) time^2 / 2` (Song et al. 2021, arXiv 2011.13456).
 fn log_snr(params: &[f64], time: f64, count: usize) -> f64 {
     let (start, end) = (param(params, PARAMS, 0), param(params, PARAMS, 1));
     log_snr_of_exponent(count as f64 * time * (start + 0.5 * (end - start) * time))

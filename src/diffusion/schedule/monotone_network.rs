@@ -1,6 +1,6 @@
 //! A small network that can only rise: `gamma_eta(time)`, the negative log-SNR of a schedule that is learned.
 //!
-//! Kingma et al. 2021, arXiv 2107.00630, appendix H: `g(time) = l1(time) + l3(sigmoid(l2(l1(time))))` with positive weights, and
+//! Kingma et al. 2021, arXiv 2107.00630 (their monotonic network): `g(time) = l1(time) + l3(sigmoid(l2(l1(time))))` with positive weights, and
 //! `gamma(time) = gamma_0 + (gamma_1 - gamma_0) (g(time) - g(0)) / (g(1) - g(0))`. With `l1(time) = a time` and weights `w`, biases `b` of
 //! `l2` and weights `c` of `l3`: `g(time) = a time + sum_j c_j sigmoid(w_j a time + b_j)`. The other biases cancel and are left out.
 //! Weights are stored as their logarithms, hence positive, and learned by factors: where noise takes over they grow a hundredfold.
