@@ -1,9 +1,10 @@
 //! `diffuscope eval`: how good a model is, in numbers.
 
 use super::interrupt::{self, Interrupted};
-use super::tensors::OnCpu;
+use super::options::device_parser;
+use super::tensors::{self, OnCpu, OnCuda, OnGraphics};
 use super::{output, report};
-use crate::compute::{Precision, with_precision};
+use crate::compute::{DeviceKind, Precision, Tensor, with_precision};
 use crate::diffusion::SchedulerConfig;
 use crate::figure::write_atomic;
 use crate::measure::Judge;
@@ -35,6 +36,9 @@ pub struct EvalArgs {
     /// The folder of a training run, or a model folder with judge/ and image_encoder/ in it; the built-in model by default
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_parser = device_parser(), default_value = DeviceKind::default().label())]
+    pub device: DeviceKind,
     /// Held-out captions of one object for each guidance scale
     #[arg(long, value_name = "N", default_value_t = 96, value_parser = clap::value_parser!(u64).range(8..=100_000))]
     pub captions: u64,
@@ -85,7 +89,14 @@ pub fn run(args: EvalArgs) -> anyhow::Result<()> {
     if let Some(scale) = args.guidance.iter().find(|scale| !scale.is_finite() || scale.abs() > 1e3) {
         bail!("a guidance scale of {scale} is not possible");
     }
-    let device = ();
+    match args.device {
+        DeviceKind::Cpu => measure::<OnCpu>(args, &()),
+        DeviceKind::Cuda => measure::<OnCuda>(args, &tensors::cuda()?),
+        DeviceKind::Wgpu(choice) => measure::<OnGraphics>(args, &tensors::graphics(choice)?),
+    }
+}
+
+fn measure<T: Tensor>(args: EvalArgs, device: &T::Device) -> anyhow::Result<()> {
     let files = Files { folder: args.model };
     let text_config = ClipTextConfig::from_json(&files.read("text_encoder/config.json")?)?;
     let tokenizer = ClipTokenizer::from_files(
@@ -100,15 +111,13 @@ pub fn run(args: EvalArgs) -> anyhow::Result<()> {
     let (text_file, unet_file) = ("text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors");
     let (vae_file, image_file) = ("vae/diffusion_pytorch_model.safetensors", "image_encoder/model.safetensors");
     let text = || {
-        files
-            .read(text_file)
-            .and_then(|bytes| Ok(build_from::<OnCpu, _>(text_file, &bytes, &device, |p| ClipTextModel::new(&text_config, p))?))
+        files.read(text_file).and_then(|bytes| Ok(build_from::<T, _>(text_file, &bytes, device, |p| ClipTextModel::new(&text_config, p))?))
     };
-    let unet = build_from::<OnCpu, _>(unet_file, &files.read(unet_file)?, &device, |p| UNet2DConditionModel::new(&unet_config, p))?;
-    let vae = build_from::<OnCpu, _>(vae_file, &files.read(vae_file)?, &device, |p| AutoencoderKl::new(&vae_config, p))?;
-    let judge = build_from::<OnCpu, _>("judge/model.safetensors", &files.read("judge/model.safetensors")?, &device, Judge::new)?;
+    let unet = build_from::<T, _>(unet_file, &files.read(unet_file)?, device, |p| UNet2DConditionModel::new(&unet_config, p))?;
+    let vae = build_from::<T, _>(vae_file, &files.read(vae_file)?, device, |p| AutoencoderKl::new(&vae_config, p))?;
+    let judge = build_from::<T, _>("judge/model.safetensors", &files.read("judge/model.safetensors")?, device, Judge::new)?;
     let pair_text = text()?;
-    let pair = build_from::<OnCpu, _>(image_file, &files.read(image_file)?, &device, |p| ClipPair::with_text(pair_text, p))?;
+    let pair = build_from::<T, _>(image_file, &files.read(image_file)?, device, |p| ClipPair::with_text(pair_text, p))?;
 
     interrupt::listen();
     let stop = StopFlag::default();
@@ -120,10 +129,10 @@ pub fn run(args: EvalArgs) -> anyhow::Result<()> {
         vae: &vae,
         prediction: scheduler.prediction,
         schedule: &schedule,
-        device: &device,
+        device,
         stop: stop.clone(),
     };
-    let subject = Subject { painter, pair: &pair, judge: &judge, device: &device, stop: stop.clone() };
+    let subject = Subject { painter, pair: &pair, judge: &judge, device, stop: stop.clone() };
     let plan = Plan {
         captions: [args.captions, args.two, args.pairs].map(|count| count as usize),
         guidance: args.guidance,

@@ -1,7 +1,7 @@
 //! Options that several commands share.
 
 use crate::pipeline::{DeviceKind, ModelSource};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::path::PathBuf;
 
 /// Which model, and where it runs.
@@ -24,8 +24,17 @@ impl ModelArgs {
 
 /// Reads the label of a device.
 pub fn device_parser() -> impl TypedValueParser<Value = DeviceKind> {
-    PossibleValuesParser::new(DeviceKind::ALL.map(DeviceKind::label))
-        .map(|label| DeviceKind::ALL.into_iter().find(|kind| kind.label() == label).unwrap_or_default())
+    // Those of second adapters are told by `diffuscope devices`.
+    parser_of(DeviceKind::ALL.map(|kind| PossibleValue::new(kind.label()).hide(kind.label().contains(':'))))
+}
+
+/// The same of a device that can train.
+pub fn training_device_parser() -> impl TypedValueParser<Value = DeviceKind> {
+    parser_of(DeviceKind::TRAINING.map(|kind| PossibleValue::new(kind.label())))
+}
+
+fn parser_of(values: impl Into<PossibleValuesParser>) -> impl TypedValueParser<Value = DeviceKind> {
+    values.into().map(|label| DeviceKind::ALL.into_iter().find(|kind| kind.label() == label).unwrap_or_default())
 }
 
 /// Dark or light.

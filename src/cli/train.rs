@@ -1,5 +1,6 @@
 //! `diffuscope train`: the models' trainer.
 
+use super::options::training_device_parser;
 use super::tensors::{self, OnCpu, OnCuda};
 use crate::compute::{DeviceKind, Differentiable, Precision, Tensor, cpu};
 use crate::train::assemble::Folders;
@@ -60,7 +61,7 @@ pub struct TrainArgs {
     #[arg(long)]
     pub resume: bool,
     /// Where to compute
-    #[arg(long, default_value = "cpu", value_parser = parse_device)]
+    #[arg(long, value_parser = training_device_parser(), default_value = DeviceKind::default().label())]
     pub device: DeviceKind,
     /// Samples a step
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4096))]
@@ -83,13 +84,6 @@ pub struct TrainArgs {
     /// Decides the random start and every draw
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-}
-
-fn parse_device(text: &str) -> Result<DeviceKind, String> {
-    DeviceKind::ALL.into_iter().find(|kind| kind.label() == text).ok_or_else(|| {
-        let known: Vec<&str> = DeviceKind::ALL.iter().map(|kind| kind.label()).collect();
-        format!("the devices are {}", known.join(" and "))
-    })
 }
 
 /// Trains; Ctrl-C and a request to terminate save and end.
@@ -123,6 +117,7 @@ pub fn run(args: TrainArgs) -> anyhow::Result<()> {
     let finished = match job.args.device {
         DeviceKind::Cpu => job.run::<OnCpu>(())?,
         DeviceKind::Cuda => job.run::<OnCuda>(tensors::cuda()?)?,
+        DeviceKind::Wgpu(_) => bail!(tensors::NO_GRADIENTS),
     };
     if !finished {
         eprintln!("stopped and saved; add --resume to go on");

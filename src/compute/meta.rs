@@ -5,8 +5,27 @@ use crate::host::HostTensor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts floating-point operations of matrix products and convolutions, a multiply-add as two.
-pub type FlopCounter = Arc<AtomicU64>;
+/// What is counted while a model runs on shapes.
+#[derive(Debug, Default)]
+pub struct Count {
+    flops: AtomicU64,
+    largest: AtomicU64,
+}
+
+impl Count {
+    /// Floating-point operations of matrix products and convolutions, a multiply-add as two.
+    pub fn flops(&self) -> u64 {
+        self.flops.load(Ordering::Relaxed)
+    }
+
+    /// Values in the largest result of an operation.
+    pub fn largest(&self) -> u64 {
+        self.largest.load(Ordering::Relaxed)
+    }
+}
+
+/// A count that the operations of one run share.
+pub type FlopCounter = Arc<Count>;
 
 /// A shape, and the counter that the operations on it report to.
 #[derive(Debug, Clone)]
@@ -27,12 +46,15 @@ impl Meta {
     }
 
     fn like(&self, shape: Vec<usize>) -> Self {
+        if let Some(counter) = &self.flops {
+            counter.largest.fetch_max(shape.iter().product::<usize>() as u64, Ordering::Relaxed);
+        }
         Self { shape, flops: self.flops.clone() }
     }
 
     fn count(&self, flops: usize) {
         if let Some(counter) = &self.flops {
-            counter.fetch_add(flops as u64, Ordering::Relaxed);
+            counter.flops.fetch_add(flops as u64, Ordering::Relaxed);
         }
     }
 

@@ -1,42 +1,24 @@
 //! Tensors and the layer-sized operations that models are written in; knows nothing of diffusion.
 //!
-//! A model is written once over [`Tensor`] and runs on every implementer: [`cpu`] (our own kernels, differentiable), [`mod@candle`]
-//! (CUDA, differentiable; also the second opinion in tests) and [`meta`] (shapes only, for parameter and operation counts). The trait stays narrow: an operation is the size of a layer,
-//! so that an implementer can fuse what belongs together.
+//! A model is written once over [`Tensor`] and runs on every implementer: [`cpu`] (our own kernels, differentiable), [`mod@wgpu`]
+//! (our own kernels on any graphics card), [`mod@candle`] (CUDA, differentiable; also the second opinion in tests) and [`meta`]
+//! (shapes only, for parameter and operation counts). The trait stays narrow: an operation is the size of a layer, so that an
+//! implementer can fuse what belongs together.
 
 pub mod candle;
 pub mod cpu;
+mod kind;
 pub mod meta;
 pub mod peak;
 mod precision;
+pub mod wgpu;
 
+pub use kind::{DeviceKind, Graphics};
 pub use precision::{Precision, with_precision};
+pub use wgpu::{AdapterCard, AdapterKind, Storage, WgpuDevice, WgpuTensor, adapters};
 
 use crate::host::HostTensor;
 use std::fmt;
-
-/// Where tensors live and are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum DeviceKind {
-    /// The processor.
-    #[default]
-    Cpu,
-    /// An NVIDIA card, in a build with the feature `cuda`.
-    Cuda,
-}
-
-impl DeviceKind {
-    /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Cpu, Self::Cuda];
-
-    /// The name used on the command line and on screen.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-        }
-    }
-}
 
 /// What goes wrong in a tensor operation.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -165,6 +147,10 @@ pub enum Mask {
 pub trait Tensor: Clone + Send + Sync + fmt::Debug + Sized + 'static {
     /// What tensors are made on.
     type Device: Clone + Send + Sync + fmt::Debug;
+
+    /// Whether the same work on several samples is done in one batch rather than sample by sample: where starting an operation
+    /// costs more than a sample.
+    const BATCHES: bool = false;
 
     /// Copies a host tensor to `device`.
     fn from_host(host: &HostTensor, device: &Self::Device) -> Result<Self>;

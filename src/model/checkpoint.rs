@@ -3,7 +3,7 @@
 use super::ModelError;
 use super::params::{Init, ParamSource};
 use crate::compute::Tensor;
-use crate::host::HostTensor;
+use crate::host::{HostTensor, f32_to_half, half_to_f32};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
 use std::io::Write;
@@ -162,56 +162,9 @@ pub fn to_bytes(tensors: &[(String, HostTensor)], stored: StoredType) -> Result<
     safetensors::serialize(views, Some(metadata)).map_err(internal)
 }
 
-/// IEEE 754 binary16 to binary32, exactly.
-pub fn half_to_f32(h: u16) -> f32 {
-    let (sign, exponent, fraction) = (u32::from(h >> 15) << 31, u32::from(h >> 10 & 0x1f), u32::from(h & 0x3ff));
-    match (exponent, fraction) {
-        (0, f) => f32::from_bits(sign | (f as f32 * f32::from_bits(0x3380_0000)).to_bits()), // f * 2^-24
-        (0x1f, f) => f32::from_bits(sign | 0x7f80_0000 | f << 13),
-        (e, f) => f32::from_bits(sign | (e + 112) << 23 | f << 13),
-    }
-}
-
-/// binary32 to binary16, rounded to nearest even; beyond the range to infinity.
-pub fn f32_to_half(x: f32) -> u16 {
-    let bits = x.to_bits();
-    let sign = (bits >> 16 & 0x8000) as u16;
-    let magnitude = bits & 0x7fff_ffff;
-    if magnitude > 0x7f80_0000 {
-        return sign | 0x7e00;
-    }
-    if magnitude >= 0x4780_0000 {
-        return sign | 0x7c00;
-    }
-    if magnitude < 0x3880_0000 {
-        // Subnormal: in units of 2^-24, rounded by the addition of 2^23 units.
-        let units = f32::from_bits(magnitude) * 16_777_216.0 + 8_388_608.0;
-        return sign | (units.to_bits() - 8_388_608f32.to_bits()) as u16;
-    }
-    let rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
-    sign | ((rounded - (112 << 23)) >> 13) as u16
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn halves_round_trip() {
-        for h in 0..=u16::MAX {
-            let x = half_to_f32(h);
-            if x.is_nan() {
-                assert!(half_to_f32(f32_to_half(x)).is_nan());
-            } else {
-                assert_eq!(f32_to_half(x), h, "{h:#x} = {x}");
-            }
-        }
-        assert_eq!(f32_to_half(65_504.0), 0x7bff);
-        assert_eq!(f32_to_half(65_519.9), 0x7bff);
-        assert_eq!(f32_to_half(65_520.0), 0x7c00);
-        assert_eq!(f32_to_half(1.0 + 1.0 / 2048.0), 0x3c00); // half way, to even
-        assert_eq!(f32_to_half(-2.0f32.powi(-26)), 0x8000);
-    }
 
     #[test]
     fn files_round_trip() {

@@ -1,8 +1,8 @@
 //! What an open model is, in one place.
 
+use super::PipelineError;
 use super::engine::Networks;
 use super::files::{Files, ModelSource};
-use super::{DeviceKind, PipelineError};
 use crate::compute::Tensor;
 use crate::diffusion::{PredictionType, SchedulerConfig};
 
@@ -62,7 +62,7 @@ impl ModelCard {
         files: &Files,
         networks: &Networks<T>,
         config: &SchedulerConfig,
-        device: DeviceKind,
+        device: String,
     ) -> Result<Self, PipelineError> {
         let (unet, vae, text) = (networks.unet.config(), networks.vae.config(), networks.text.config());
         let side = unet.sample_size;
@@ -86,7 +86,7 @@ impl ModelCard {
             unet_parameters: unet.parameter_count()?,
             vae_parameters: vae.parameter_count()?,
             text_parameters: text.parameter_count()?,
-            device: device.label().to_owned(),
+            device,
             default_guidance: if matches!(source, ModelSource::Embedded) { 5.0 } else { 7.5 },
             default_steps: 20,
         })

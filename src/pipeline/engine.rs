@@ -49,9 +49,9 @@ pub(super) struct Networks<T: Tensor> {
 
 /// What does not change from step to step, kept for the next.
 struct Kept<T: Tensor> {
-    /// Of the timesteps that were visited last.
-    times: Vec<(u64, TimeContext<T>)>,
-    /// Of the prompts that were used last.
+    /// Of the timesteps that were visited last, with the number of samples.
+    times: Vec<((u64, usize), TimeContext<T>)>,
+    /// Of the prompts that were used last, alone or as a batch.
     texts: Vec<(HostTensor, TextContext<T>)>,
 }
 
@@ -161,10 +161,12 @@ impl<T: Tensor> Networks<T> {
         Ok(T::from_host(tensor, &self.device)?)
     }
 
-    /// What the network makes of a timestep and of prompts, for one sample each.
+    /// What the network makes of a timestep and of prompts, each for as many samples as a prompt `[B, L, D]` holds.
     fn contexts(&self, timestep: f64, texts: &[&HostTensor]) -> Result<(TimeContext<T>, Vec<TextContext<T>>), PipelineError> {
         let kept_ones = &mut *self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let time = kept(&mut kept_ones.times, TIMES, timestep.to_bits(), || Ok(self.unet.time(&[timestep], &self.device)?))?;
+        let samples = texts.first().map_or(1, |text| text.shape()[0]);
+        let make = || Ok(self.unet.time(&vec![timestep; samples], &self.device)?);
+        let time = kept(&mut kept_ones.times, TIMES, (timestep.to_bits(), samples), make)?;
         let texts = texts
             .iter()
             .map(|&text| kept(&mut kept_ones.texts, TEXTS, text.clone(), || Ok(self.unet.text(&self.device(text)?)?)))
@@ -195,6 +197,15 @@ impl<T: Tensor> Engine for Networks<T> {
     }
 
     fn predict(&self, x: &HostTensor, timestep: f64, texts: &[&HostTensor]) -> Result<Vec<HostTensor>, PipelineError> {
+        let alike = texts.iter().all(|text| text.shape() == texts[0].shape());
+        if T::BATCHES && texts.len() > 1 && alike {
+            let (batch, text) = (HostTensor::cat_outer(&vec![x; texts.len()]), HostTensor::cat_outer(texts));
+            let outputs = with_precision(self.precision, || {
+                let (time, text) = self.contexts(timestep, &[&text])?;
+                self.host(&self.unet.predict(&self.device(&batch)?, &time, &text[0], &mut Taps::none())?)
+            })?;
+            return Ok((0..texts.len()).map(|i| outputs.outer(i)).collect());
+        }
         let (time, texts) = with_precision(self.precision, || self.contexts(timestep, texts))?;
         // Each prompt on threads of its own: no operation waits for the other's.
         let outputs = T::at_once(texts, |text| {

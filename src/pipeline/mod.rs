@@ -3,10 +3,11 @@
 mod card;
 mod engine;
 mod files;
+mod footprint;
 mod generate;
 mod operations;
 
-pub use crate::compute::{DeviceKind, Precision};
+pub use crate::compute::{DeviceKind, Graphics, Precision};
 pub use crate::model::taps::{TapKey, TapKind};
 pub use card::{ModelCard, Tokens};
 pub use files::{FNV_START, ModelSource, embedded_file, fnv1a, write_embedded};
@@ -15,6 +16,7 @@ pub use operations::{Operations, decode_operations, encode_operations, unet_oper
 
 use crate::compute::candle::CandleTensor;
 use crate::compute::cpu::CpuTensor;
+use crate::compute::{Storage, WgpuDevice, WgpuTensor};
 use crate::diffusion::{ConfigError, NoiseSchedule, PlanError, PredictionType, SampleError, SchedulerConfig};
 use crate::host::HostTensor;
 use crate::model::ModelError;
@@ -125,14 +127,23 @@ impl Pipeline {
         files.check_index()?;
         let config = SchedulerConfig::from_json(&files.read("scheduler/scheduler_config.json")?)?;
         let schedule = config.schedule()?;
+        let name = device.label().to_owned();
         let (tokenizer, card, engine): (_, _, Box<dyn Engine>) = match device {
             DeviceKind::Cpu => {
                 let networks = Networks::<CpuTensor>::load(&files, ())?;
-                (networks.tokenizer(&files)?, ModelCard::new(source, &files, &networks, &config, device)?, Box::new(networks))
+                (networks.tokenizer(&files)?, ModelCard::new(source, &files, &networks, &config, name)?, Box::new(networks))
             }
             DeviceKind::Cuda => {
                 let networks = Networks::<CandleTensor>::load(&files, crate::compute::candle::device(device)?)?;
-                (networks.tokenizer(&files)?, ModelCard::new(source, &files, &networks, &config, device)?, Box::new(networks))
+                (networks.tokenizer(&files)?, ModelCard::new(source, &files, &networks, &config, name)?, Box::new(networks))
+            }
+            DeviceKind::Wgpu(Graphics { adapter, half }) => {
+                let storage = if half { Storage::F16 } else { Storage::F32 };
+                let opened = WgpuDevice::open(adapter.into(), storage)?;
+                footprint::Footprint::of(&files)?.check(opened.card(), storage)?;
+                let name = format!("{name}, {}", opened.card());
+                let networks = Networks::<WgpuTensor>::load(&files, opened)?;
+                (networks.tokenizer(&files)?, ModelCard::new(source, &files, &networks, &config, name)?, Box::new(networks))
             }
         };
         Ok(Self { card, config, schedule, tokenizer, engine, files })

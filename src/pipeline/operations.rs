@@ -10,7 +10,6 @@ use crate::model::taps::Taps;
 use crate::model::unet::{UNet2DConditionConfig, UNet2DConditionModel};
 use crate::model::vae::{AutoencoderKl, AutoencoderKlConfig};
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
 
 /// Floating-point operations in the matrix products and convolutions of a model, a multiply-add as two, convolutions by their
 /// definition: what a kernel saves by another algorithm is not taken off.
@@ -75,7 +74,7 @@ pub fn decode_operations(config: &AutoencoderKlConfig, batch: usize, side: usize
 fn count<R>(run: impl FnOnce(&FlopCounter) -> Result<R, ModelError>) -> Result<u64, ModelError> {
     let flops = FlopCounter::default();
     run(&flops)?;
-    Ok(flops.load(Ordering::Relaxed))
+    Ok(flops.flops())
 }
 
 #[cfg(test)]

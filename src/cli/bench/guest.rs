@@ -102,7 +102,7 @@ impl Guest {
                 command.env(name, value);
             }
         }
-        let given = json!({ "threads": threads, "device": device.label() });
+        let given = json!({ "threads": threads, "device": if device == DeviceKind::Cpu { "cpu" } else { "cuda" } });
         Self::begin(command, folder, &given).map_err(|error| match error {
             PeerError::Interrupted(interrupted) => interrupted.into(),
             start @ PeerError::Start { .. } => start.into(),

@@ -4,7 +4,7 @@ use super::guest::{Guest, Rival};
 use super::profile::{self, Profile};
 use super::report::{Speed, rival_json, rival_tables, speed_json, speed_table};
 use super::turns::{Summary, Times, measure, rounded};
-use crate::cli::options::device_parser;
+use crate::cli::options::training_device_parser;
 use crate::cli::output;
 use crate::cli::tensors::{self, OnCpu, OnCuda};
 use crate::compute::peak::f32_peak_gflops;
@@ -16,7 +16,7 @@ use crate::train::assemble::MAX_TOKENS;
 use crate::train::bench::{Network, RATE, Steps};
 use crate::train::optimizer::AdamWConfig;
 use crate::train::{unet, vae};
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ pub struct TrainArgs {
     #[arg(long, conflicts_with = "peer")]
     profile: bool,
     /// Where to compute
-    #[arg(long, value_parser = device_parser(), default_value = DeviceKind::default().label())]
+    #[arg(long, value_parser = training_device_parser(), default_value = DeviceKind::default().label())]
     device: DeviceKind,
     /// Samples a step, instead of those above
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -139,6 +139,7 @@ fn open(device: DeviceKind, network: Network, batch: usize, precision: Precision
     Ok(match device {
         DeviceKind::Cpu => Steps::new::<OnCpu>(network, batch, precision, &())?,
         DeviceKind::Cuda => Steps::new::<OnCuda>(network, batch, precision, &tensors::cuda()?)?,
+        DeviceKind::Wgpu(_) => bail!(tensors::NO_GRADIENTS),
     })
 }
 

@@ -35,6 +35,7 @@ pub fn device(kind: DeviceKind) -> Result<Device> {
                 })
             }
         }
+        DeviceKind::Wgpu(_) => Err(ComputeError::Device { device: kind.label(), detail: "candle does not compute there".into() }),
     }
 }
 

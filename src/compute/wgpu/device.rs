@@ -1,0 +1,276 @@
+//! A graphics device of our own: opened once, shared by all its tensors.
+
+use super::adapters::{self, AdapterCard};
+use super::pool::{Block, Pool};
+use super::recorder::{Dispatch, Pipelines, Recorder, filled};
+use crate::compute::{ComputeError, Result};
+use crate::host::{f32_to_half, half_to_f32};
+use eframe::egui_wgpu::wgpu;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+/// How tensors are stored; sums and functions are computed in f32 either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Storage {
+    /// Single precision.
+    #[default]
+    F32,
+    /// Half precision: half of the memory, and values to about three digits.
+    F16,
+}
+
+impl Storage {
+    /// Bytes of a value.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+}
+
+/// Uploads from this size on are weights, which stay.
+const LARGE: u64 = 1 << 20;
+/// How long to wait for the device before asking whether it is still there.
+const ROUND: Duration = Duration::from_secs(2);
+
+/// What went wrong on the device.
+#[derive(Debug, Clone)]
+pub(super) enum Fault {
+    /// It is gone: taken out, reset by the driver, or asleep.
+    Lost(String),
+    /// Its memory is full.
+    Memory(String),
+    /// It refused something.
+    Other(String),
+}
+
+impl From<Fault> for ComputeError {
+    fn from(fault: Fault) -> Self {
+        let detail = match fault {
+            Fault::Lost(why) => format!("it was lost ({why}); choose it again, or go on with the processor (--device cpu)"),
+            Fault::Memory(why) => {
+                format!("its memory is full ({why}); close other programs that draw, or go on with the processor (--device cpu)")
+            }
+            Fault::Other(why) => format!("{why}; go on with the processor (--device cpu)"),
+        };
+        Self::Device { device: "wgpu", detail }
+    }
+}
+
+/// The device, and what is shared on it.
+pub(super) struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    card: AdapterCard,
+    storage: Storage,
+    pipelines: Pipelines,
+    recorder: Mutex<Recorder>,
+    pool: Arc<Pool>,
+    fault: Arc<Mutex<Option<Fault>>>,
+}
+
+/// A graphics device. Cloning shares it.
+#[derive(Clone)]
+pub struct WgpuDevice(Arc<Gpu>);
+
+impl fmt::Debug for WgpuDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WgpuDevice({}, {:?})", self.0.card, self.0.storage)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unavailable<T>(detail: impl Into<String>) -> Result<T> {
+    Err(ComputeError::Device { device: "wgpu", detail: detail.into() })
+}
+
+impl WgpuDevice {
+    /// Opens the adapter at `index` of [`super::adapters()`], or the first.
+    ///
+    /// # Errors
+    /// [`ComputeError::Device`] when there is none, or it refuses.
+    pub fn open(index: usize, storage: Storage) -> Result<Self> {
+        let mut found = adapters::found();
+        if found.is_empty() {
+            return unavailable(
+                "no graphics adapter was found; install its Vulkan driver (one in software will do for a try: Debian, Ubuntu: apt install \
+                 mesa-vulkan-drivers; Fedora: dnf install mesa-vulkan-drivers), or use --device cpu",
+            );
+        }
+        if index >= found.len() {
+            return unavailable(format!("there is no adapter {index}; there are {}, counted from 0", found.len()));
+        }
+        let (adapter, card) = found.swap_remove(index);
+        if storage == Storage::F16 && !card.has_f16 {
+            return unavailable(format!("{card} does not compute with numbers of half precision; store tensors in single precision"));
+        }
+        let wanted = if storage == Storage::F16 { wgpu::Features::SHADER_F16 } else { wgpu::Features::empty() };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("tensors"),
+            required_features: wanted,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
+        let Some(answer) = adapters::ready(adapter.request_device(&descriptor)) else {
+            return unavailable(format!("{card} answers late, as adapters do in a browser only"));
+        };
+        let (device, queue) = match answer {
+            Ok(opened) => opened,
+            Err(error) => return unavailable(format!("{card} cannot be opened: {error}; use --device cpu")),
+        };
+        let fault = Arc::new(Mutex::new(None));
+        let (on_error, on_loss) = (Arc::clone(&fault), Arc::clone(&fault));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            log::error!("wgpu: {error}");
+            // The first one is the cause, the others follow from it.
+            lock(&on_error).get_or_insert(match error {
+                wgpu::Error::OutOfMemory { .. } => Fault::Memory(error.to_string()),
+                _ => Fault::Other(error.to_string()),
+            });
+        }));
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                log::error!("wgpu: the device was lost: {message}");
+                *lock(&on_loss) = Some(Fault::Lost(message));
+            }
+        });
+        let pipelines = Pipelines::new(&device, storage);
+        let (recorder, pool) = (Mutex::default(), Arc::default());
+        Ok(Self(Arc::new(Gpu { device, queue, card, storage, pipelines, recorder, pool, fault })))
+    }
+
+    /// The adapter that it is on.
+    pub fn card(&self) -> &AdapterCard {
+        &self.0.card
+    }
+
+    /// How tensors are stored.
+    pub fn storage(&self) -> Storage {
+        self.0.storage
+    }
+
+    /// Bytes of tensors on the device, and bytes that wait there to be used again.
+    pub fn bytes(&self) -> (u64, u64) {
+        self.0.pool.bytes()
+    }
+
+    /// How many pipelines have been compiled.
+    pub fn pipelines(&self) -> usize {
+        self.0.pipelines.count()
+    }
+
+    /// Refuses what is known to be impossible, and goes on with nothing after an error.
+    fn check(&self) -> Result<()> {
+        let mut fault = lock(&self.0.fault);
+        match &*fault {
+            None => Ok(()),
+            // There is no way back from a loss.
+            Some(lost @ Fault::Lost(_)) => Err(lost.clone().into()),
+            Some(_) => Err(fault.take().map_or(ComputeError::NoValues, Into::into)),
+        }
+    }
+
+    /// A buffer for `count` values of `bytes_each`.
+    ///
+    /// # Errors
+    /// When a tensor of that size is more than the device takes.
+    pub(super) fn allocate(&self, count: usize, bytes_each: u64) -> Result<Arc<Block>> {
+        let (bytes, most) = ((count as u64).saturating_mul(bytes_each), self.0.card.max_tensor_bytes);
+        if bytes > most || count >= 1 << 31 {
+            return unavailable(format!(
+                "a tensor of {:.1} MB is more than the {:.1} MB that {} computes with at once; use --device cpu",
+                bytes as f64 / 1e6,
+                most as f64 / 1e6,
+                self.0.card
+            ));
+        }
+        Ok(Arc::new(self.0.pool.take(&self.0.device, bytes)))
+    }
+
+    /// Values in a buffer on the device.
+    pub(super) fn upload(&self, values: &[f32]) -> Result<Arc<Block>> {
+        let bytes: Vec<u8> = match self.0.storage {
+            Storage::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Storage::F16 => values.iter().flat_map(|&value| f32_to_half(value).to_le_bytes()).collect(),
+        };
+        self.upload_bytes(bytes, values.len(), self.0.storage.bytes())
+    }
+
+    /// Indices in a buffer on the device.
+    pub(super) fn upload_indices(&self, indices: &[u32]) -> Result<Arc<Block>> {
+        self.upload_bytes(indices.iter().flat_map(|value| value.to_le_bytes()).collect(), indices.len(), 4)
+    }
+
+    fn upload_bytes(&self, mut bytes: Vec<u8>, count: usize, bytes_each: u64) -> Result<Arc<Block>> {
+        self.check()?;
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        let Gpu { device, pool, recorder, .. } = &*self.0;
+        if (bytes.len() as u64) < LARGE {
+            let block = self.allocate(count, bytes_each)?;
+            lock(recorder).upload(device, &block, &bytes)?;
+            return Ok(block);
+        }
+        // Checked here too, before the driver is asked.
+        if bytes.len() as u64 > self.0.card.max_tensor_bytes {
+            self.allocate(count, bytes_each)?;
+        }
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+        Ok(Arc::new(pool.keep(filled(device, "weights", usage, &bytes)?)))
+    }
+
+    /// Records work, and whatever it takes to have it done later.
+    pub(super) fn dispatch(&self, work: &Dispatch<'_>) -> Result<()> {
+        let Gpu { device, queue, pipelines, recorder, .. } = &*self.0;
+        Ok(lock(recorder).dispatch(device, queue, pipelines, work)?)
+    }
+
+    /// The first `count` values of a buffer, once everything recorded is done.
+    pub(super) fn download(&self, block: &Block, count: usize) -> Result<Vec<f32>> {
+        self.check()?;
+        let Gpu { device, queue, pool, recorder, .. } = &*self.0;
+        let bytes = (count as u64 * self.0.storage.bytes()).next_multiple_of(4);
+        let staging = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let submitted = {
+            let mut recorder = lock(recorder);
+            recorder.download(device, block, &staging, bytes);
+            let submitted = recorder.submit(device, queue);
+            recorder.forget(pool.tidy());
+            submitted
+        };
+        let (done, answer) = mpsc::sync_channel(1);
+        staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+            // Nobody listens any more after an error.
+            done.try_send(result).ok();
+        });
+        let mapped = loop {
+            let round = wgpu::PollType::Wait { submission_index: Some(submitted.clone()), timeout: Some(ROUND) };
+            let polled = device.poll(round);
+            if let Ok(answer) = answer.try_recv() {
+                break answer;
+            }
+            self.check()?;
+            match polled {
+                Ok(_) | Err(wgpu::PollError::Timeout) => {}
+                Err(error) => return unavailable(format!("the values cannot be read back: {error}")),
+            }
+        };
+        self.check()?;
+        let failed = |error: String| ComputeError::from(Fault::Other(format!("the values cannot be read back: {error}")));
+        mapped.map_err(|e| failed(e.to_string()))?;
+        let view = staging.slice(..).get_mapped_range().map_err(|e| failed(e.to_string()))?;
+        Ok(match self.0.storage {
+            Storage::F32 => view.as_chunks::<4>().0[..count].iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            Storage::F16 => view.as_chunks::<2>().0[..count].iter().map(|b| half_to_f32(u16::from_le_bytes(*b))).collect(),
+        })
+    }
+}

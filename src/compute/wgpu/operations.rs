@@ -1,0 +1,364 @@
+//! The operations: what fits together, what a kernel is told, and how many workgroups it takes.
+
+use super::kernels::{Constants, Kernel};
+use super::recorder::Dispatch;
+use super::{WgpuTensor, folded, layout};
+use crate::compute::{Activation, Convolution, Mask, Result, dims, shape_error};
+
+/// How the kernels number an activation, in `shaders/common/activation.wgsl`.
+fn number(activation: Activation) -> u32 {
+    match activation {
+        Activation::Identity => 0,
+        Activation::Silu => 1,
+        Activation::Gelu => 2,
+        Activation::QuickGelu => 3,
+    }
+}
+
+/// Tiles of a matrix product: rows, columns and depth.
+fn tile(rows: usize, columns: usize) -> [u32; 3] {
+    // Large tiles fetch less, small ones leave fewer of the card's units idle.
+    const ENOUGH: usize = 128;
+    if rows.div_ceil(64) * columns.div_ceil(64) >= ENOUGH { [64, 64, 16] } else { [32, 32, 32] }
+}
+
+/// Constants and workgroups of a kernel that works in tiles on `rows` by `columns`.
+fn tiled(rows: usize, columns: usize) -> (Constants, [u32; 3]) {
+    let [m, n, k] = tile(rows, columns);
+    let [y, z, _] = folded(rows.div_ceil(m as usize));
+    let constants = vec![
+        ("TILE_M", m),
+        ("TILE_N", n),
+        ("TILE_K", k),
+        ("TILE_INVOCATIONS", m / 4 * (n / 4)),
+        ("TILE_A_VECTORS", k * (m / 4 + 1)),
+        ("TILE_B_VECTORS", k * (n / 4 + 1)),
+    ];
+    (constants, [columns.div_ceil(n as usize) as u32, y, z])
+}
+
+/// Work of one invocation for each value.
+fn elementwise(
+    kernel: Kernel,
+    constants: Constants,
+    parameters: &[u32],
+    inputs: &[&WgpuTensor],
+    output: &WgpuTensor,
+    count: usize,
+) -> Result<()> {
+    let inputs: Vec<_> = inputs.iter().map(|input| &*input.0.block).collect();
+    let (workgroups, work) = (folded(count.div_ceil(64)), count as u64);
+    output.0.device.dispatch(&Dispatch { kernel, constants, parameters, inputs: &inputs, output: &output.0.block, workgroups, work })
+}
+
+pub(super) fn linear(x: &WgpuTensor, weight: &WgpuTensor, bias: Option<&WgpuTensor>, residual: Option<&WgpuTensor>) -> Result<WgpuTensor> {
+    let [outputs, inputs] = dims("linear", &weight.0.shape)?;
+    if x.0.shape.last() != Some(&inputs)
+        || weight.elements() == 0
+        || bias.is_some_and(|bias| bias.0.shape != [outputs])
+        || x.elements() == 0
+    {
+        return shape_error("linear", format!("the weight {:?} does not fit the input {:?}", weight.0.shape, x.0.shape));
+    }
+    let mut shape = x.0.shape.clone();
+    shape.pop();
+    shape.push(outputs);
+    if let Some(residual) = residual.filter(|residual| residual.0.shape != shape) {
+        return shape_error("linear", format!("{:?} cannot be added to {shape:?}", residual.0.shape));
+    }
+    let (x, residual) = (layout::dense(x)?, residual.map(layout::dense).transpose()?);
+    let rows = x.elements() / inputs;
+    let y = x.empty(shape, false)?;
+    let (mut constants, workgroups) = tiled(rows, outputs);
+    constants.extend([("HAS_BIAS", u32::from(bias.is_some())), ("HAS_RESIDUAL", u32::from(residual.is_some()))]);
+    y.0.device.dispatch(&Dispatch {
+        kernel: Kernel::Linear,
+        constants,
+        parameters: &[rows as u32, inputs as u32, outputs as u32],
+        // What is not there is not read, but something has to be bound.
+        inputs: &[&x.0.block, &weight.0.block, &bias.unwrap_or(&x).0.block, &residual.as_ref().unwrap_or(&x).0.block],
+        output: &y.0.block,
+        workgroups,
+        work: (rows * inputs * outputs) as u64,
+    })?;
+    Ok(y)
+}
+
+/// The convolution and what comes after it; the normalisation before it has been done.
+pub(super) fn convolution(x: &WgpuTensor, c: &Convolution<'_, WgpuTensor>) -> Result<WgpuTensor> {
+    let [batch, channels, height, width] = dims("convolution", &x.0.shape)?;
+    let [outputs, expected, kernel, other] = dims("convolution", &c.weight.0.shape)?;
+    let g = c.geometry;
+    if g.pad_before.max(g.pad_after) >= kernel.max(1) {
+        return shape_error("convolution", format!("a padding of {} for a kernel of {kernel}", g.pad_before.max(g.pad_after)));
+    }
+    let extent = |side: usize| g.output_extent(if c.repeat { 2 * side } else { side }, kernel);
+    let (Some(rows), Some(columns)) = (extent(height), extent(width)) else {
+        return shape_error("convolution", format!("the kernel {:?} is larger than the input {:?}", c.weight.0.shape, x.0.shape));
+    };
+    if expected != channels
+        || kernel != other
+        || c.weight.elements() == 0
+        || c.bias.is_some_and(|bias| bias.0.shape != [outputs])
+        || x.elements() == 0
+    {
+        return shape_error("convolution", format!("the weight {:?} does not fit the input {:?}", c.weight.0.shape, x.0.shape));
+    }
+    let shape = vec![batch, outputs, rows, columns];
+    if c.channels.is_some_and(|added| added.0.shape != [batch, outputs]) || c.residual.is_some_and(|added| added.0.shape != shape) {
+        let added = (c.channels.map(|t| &t.0.shape), c.residual.map(|t| &t.0.shape));
+        return shape_error("convolution", format!("{added:?} cannot be added to {shape:?}"));
+    }
+    let (x, weight) = (layout::channels_last(x)?, layout::channels_last(c.weight)?);
+    let residual = c.residual.map(layout::channels_last).transpose()?;
+    let y = x.empty(shape, true)?;
+    let places = batch * rows * columns;
+    let (mut constants, workgroups) = tiled(places, outputs);
+    constants.extend([
+        ("HAS_BIAS", u32::from(c.bias.is_some())),
+        ("HAS_CHANNELS", u32::from(c.channels.is_some())),
+        ("HAS_RESIDUAL", u32::from(residual.is_some())),
+        ("REPEAT", u32::from(c.repeat)),
+    ]);
+    let parameters = [batch, height, width, channels, outputs, rows, columns, kernel, g.stride, g.pad_before].map(|v| v as u32);
+    y.0.device.dispatch(&Dispatch {
+        kernel: Kernel::Conv2d,
+        constants,
+        parameters: &parameters,
+        inputs: &[
+            &x.0.block,
+            &weight.0.block,
+            &c.bias.unwrap_or(&x).0.block,
+            &c.channels.unwrap_or(&x).0.block,
+            &residual.as_ref().unwrap_or(&x).0.block,
+        ],
+        output: &y.0.block,
+        workgroups,
+        work: (places * outputs * channels * kernel * kernel) as u64,
+    })?;
+    Ok(y)
+}
+
+/// Into how many parts the places of a group are divided, and how many places each has.
+fn parts(places: usize, channels: usize) -> (usize, usize) {
+    // Enough values for a workgroup to be worth it, and few enough parts to be joined by each invocation afterwards.
+    const VALUES: usize = 4096;
+    const MOST: usize = 16;
+    let each = VALUES.div_ceil(channels).max(places.div_ceil(MOST)).min(places);
+    (places.div_ceil(each), each)
+}
+
+pub(super) fn group_norm(
+    x: &WgpuTensor,
+    weight: &WgpuTensor,
+    bias: &WgpuTensor,
+    groups: usize,
+    eps: f64,
+    activation: Activation,
+) -> Result<WgpuTensor> {
+    let [batch, channels, height, width] = dims("group_norm", &x.0.shape)?;
+    if groups == 0 || !channels.is_multiple_of(groups) || weight.0.shape != [channels] || bias.0.shape != [channels] {
+        let detail = format!("{groups} groups and the weight {:?} do not fit the input {:?}", weight.0.shape, x.0.shape);
+        return shape_error("group_norm", detail);
+    }
+    x.filled("group_norm")?;
+    let x = layout::channels_last(x)?;
+    let places = height * width;
+    let (parts, part_places) = parts(places, channels / groups);
+    let mut parameters = [places, channels, groups, parts, part_places, batch].map(|v| v as u32).to_vec();
+    let device = &x.0.device;
+    // Two f32 for each part, however tensors are stored.
+    let moments = device.allocate(batch * groups * parts, 8)?;
+    device.dispatch(&Dispatch {
+        kernel: Kernel::GroupNormMoments,
+        constants: vec![("REDUCE_WIDTH", 256)],
+        parameters: &parameters,
+        inputs: &[&x.0.block],
+        output: &moments,
+        workgroups: folded(batch * groups * parts),
+        work: 2 * x.elements() as u64,
+    })?;
+    parameters.push((eps as f32).to_bits());
+    const PLACES: usize = 4;
+    let y = x.empty(x.0.shape.clone(), true)?;
+    device.dispatch(&Dispatch {
+        kernel: Kernel::GroupNorm,
+        constants: vec![("ACTIVATION", number(activation))],
+        parameters: &parameters,
+        inputs: &[&x.0.block, &moments, &weight.0.block, &bias.0.block],
+        output: &y.0.block,
+        workgroups: folded((batch * places.div_ceil(PLACES) * channels).div_ceil(64)),
+        work: x.elements() as u64,
+    })?;
+    Ok(y)
+}
+
+pub(super) fn layer_norm(x: &WgpuTensor, weight: &WgpuTensor, bias: &WgpuTensor, eps: f64) -> Result<WgpuTensor> {
+    if x.0.shape.last() != weight.0.shape.first() || weight.0.shape.len() != 1 || weight.0.shape != bias.0.shape {
+        return shape_error("layer_norm", format!("the weight {:?} does not fit the input {:?}", weight.0.shape, x.0.shape));
+    }
+    x.filled("layer_norm")?;
+    let x = layout::dense(x)?;
+    let channels = weight.0.shape[0];
+    let rows = x.elements() / channels;
+    let y = x.empty(x.0.shape.clone(), false)?;
+    y.0.device.dispatch(&Dispatch {
+        kernel: Kernel::LayerNorm,
+        constants: vec![("REDUCE_WIDTH", 64)],
+        parameters: &[rows as u32, channels as u32, (eps as f32).to_bits()],
+        inputs: &[&x.0.block, &weight.0.block, &bias.0.block],
+        output: &y.0.block,
+        workgroups: folded(rows),
+        work: 3 * x.elements() as u64,
+    })?;
+    Ok(y)
+}
+
+pub(super) fn attention(
+    q: &WgpuTensor,
+    k: &WgpuTensor,
+    v: &WgpuTensor,
+    heads: usize,
+    mask: Mask,
+    keep_weights: bool,
+) -> Result<(WgpuTensor, Option<WgpuTensor>)> {
+    let [batch, queries, channels] = dims("attention", &q.0.shape)?;
+    let [_, keys, _] = dims("attention", &k.0.shape)?;
+    if k.0.shape != [batch, keys, channels]
+        || v.0.shape != k.0.shape
+        || heads == 0
+        || channels % heads != 0
+        || [batch, queries, keys, channels].contains(&0)
+    {
+        let detail = format!("queries {:?}, keys {:?}, values {:?}, {heads} heads", q.0.shape, k.0.shape, v.0.shape);
+        return shape_error("attention", detail);
+    }
+    // As in the kernel.
+    const QUERIES: usize = 64;
+    const COLUMNS: usize = 64;
+    let depth = channels / heads;
+    let blocks = depth.div_ceil(COLUMNS);
+    let scale = (1.0 / (depth as f64).sqrt()) as f32;
+    let causal = ("CAUSAL", u32::from(mask == Mask::Causal));
+    let shape = [queries, keys, channels, heads, batch].map(|v| v as u32);
+    let device = &q.0.device;
+    let y = q.empty(q.0.shape.clone(), false)?;
+    let [rows, layers, _] = folded(batch * heads * blocks);
+    device.dispatch(&Dispatch {
+        kernel: Kernel::Attention,
+        constants: vec![causal],
+        parameters: &[&shape[..], &[blocks as u32, scale.to_bits()]].concat(),
+        inputs: &[&q.0.block, &k.0.block, &v.0.block],
+        output: &y.0.block,
+        workgroups: [queries.div_ceil(QUERIES) as u32, rows, layers],
+        work: (batch * queries * keys * channels * (blocks + 1)) as u64,
+    })?;
+    let weights: Option<Result<WgpuTensor>> = keep_weights.then(|| {
+        let weights = q.empty(vec![batch, heads, queries, keys], false)?;
+        device.dispatch(&Dispatch {
+            kernel: Kernel::AttentionWeights,
+            constants: vec![causal, ("REDUCE_WIDTH", 64)],
+            parameters: &[&shape[..], &[scale.to_bits()]].concat(),
+            inputs: &[&q.0.block, &k.0.block],
+            output: &weights.0.block,
+            workgroups: folded(batch * heads * queries),
+            work: (3 * batch * queries * keys * channels) as u64,
+        })?;
+        Ok(weights)
+    });
+    Ok((y, weights.transpose()?))
+}
+
+pub(super) fn activate(x: &WgpuTensor, activation: Activation) -> Result<WgpuTensor> {
+    if activation == Activation::Identity || x.elements() == 0 {
+        return Ok(x.clone());
+    }
+    let (y, count) = (x.empty(x.0.shape.clone(), x.0.last)?, x.elements());
+    elementwise(Kernel::Activate, vec![("ACTIVATION", number(activation))], &[count as u32], &[x], &y, count)?;
+    Ok(y)
+}
+
+pub(super) fn geglu(x: &WgpuTensor) -> Result<WgpuTensor> {
+    let mut shape = x.0.shape.clone();
+    match shape.last_mut() {
+        Some(width) if *width % 2 == 0 && *width > 0 => *width /= 2,
+        _ => return shape_error("geglu", format!("the last axis of {:?} is not even", x.0.shape)),
+    }
+    x.filled("geglu")?;
+    let x = layout::dense(x)?;
+    let channels = shape[shape.len() - 1];
+    let y = x.empty(shape, false)?;
+    let count = y.elements();
+    elementwise(Kernel::Geglu, Vec::new(), &[count as u32, channels as u32], &[&x], &y, count)?;
+    Ok(y)
+}
+
+/// Of two tensors in the same order.
+pub(super) fn add(x: &WgpuTensor, y: &WgpuTensor) -> Result<WgpuTensor> {
+    let (z, count) = (x.empty(x.0.shape.clone(), x.0.last)?, x.elements());
+    if count > 0 {
+        elementwise(Kernel::Add, Vec::new(), &[count as u32, y.elements() as u32], &[x, y], &z, count)?;
+    }
+    Ok(z)
+}
+
+pub(super) fn add_channels(x: &WgpuTensor, y: &WgpuTensor) -> Result<WgpuTensor> {
+    let [batch, channels, height, width] = dims("add_channels", &x.0.shape)?;
+    if y.0.shape != [batch, channels] {
+        return shape_error("add_channels", format!("{:?} to {:?}", y.0.shape, x.0.shape));
+    }
+    x.filled("add_channels")?;
+    let x = layout::channels_last(x)?;
+    let (z, count) = (x.empty(x.0.shape.clone(), true)?, x.elements());
+    elementwise(Kernel::AddChannels, Vec::new(), &[count, height * width, channels].map(|v| v as u32), &[&x, y], &z, count)?;
+    Ok(z)
+}
+
+pub(super) fn scale(x: &WgpuTensor, factor: f32) -> Result<WgpuTensor> {
+    let (y, count) = (x.empty(x.0.shape.clone(), x.0.last)?, x.elements());
+    if count > 0 {
+        elementwise(Kernel::Scale, Vec::new(), &[count as u32, factor.to_bits()], &[x], &y, count)?;
+    }
+    Ok(y)
+}
+
+pub(super) fn upsample_nearest2x(x: &WgpuTensor) -> Result<WgpuTensor> {
+    let [batch, channels, height, width] = dims("upsample_nearest2x", &x.0.shape)?;
+    x.filled("upsample_nearest2x")?;
+    let x = layout::channels_last(x)?;
+    let y = x.empty(vec![batch, channels, 2 * height, 2 * width], true)?;
+    let count = y.elements();
+    elementwise(Kernel::UpsampleNearest2x, Vec::new(), &[count, height, width, channels].map(|v| v as u32), &[&x], &y, count)?;
+    Ok(y)
+}
+
+/// Of indices that have been looked at.
+pub(super) fn embedding(table: &WgpuTensor, ids: &[u32], batch: usize) -> Result<WgpuTensor> {
+    let channels = table.0.shape[1];
+    let y = table.empty(vec![batch, ids.len() / batch, channels], false)?;
+    let count = y.elements();
+    if count > 0 {
+        let device = &table.0.device;
+        let indices = device.upload_indices(ids)?;
+        device.dispatch(&Dispatch {
+            kernel: Kernel::Embedding,
+            constants: Vec::new(),
+            parameters: &[count as u32, channels as u32],
+            inputs: &[&table.0.block, &indices],
+            output: &y.0.block,
+            workgroups: folded(count.div_ceil(64)),
+            work: count as u64,
+        })?;
+    }
+    Ok(y)
+}
+
+pub(super) fn mean_pool(x: &WgpuTensor) -> Result<WgpuTensor> {
+    let [batch, channels, height, width] = dims("mean_pool", &x.0.shape)?;
+    x.filled("mean_pool")?;
+    let x = layout::channels_last(x)?;
+    let y = x.empty(vec![batch, channels], false)?;
+    let count = y.elements();
+    elementwise(Kernel::MeanPool, Vec::new(), &[count, height * width, channels].map(|v| v as u32), &[&x], &y, count)?;
+    Ok(y)
+}
