@@ -9,7 +9,7 @@
 //!           -> pipeline (tokens -> text embedding -> latent loop -> decoded picture)
 //!                 -> diffusion (which level next, what to do with a prediction)   pure mathematics
 //!                 -> model (U-Net, autoencoder, text encoder)                     written once
-//!                       -> compute (our own kernels on the CPU | candle on CUDA | shapes only)
+//!                       -> compute (our own kernels on the CPU | in WGSL on any card | candle on CUDA | shapes only)
 //!           -> events (HostTensor, never a device tensor) -> ui (draws them) -> figure (writes them)
 //! ```
 //!
@@ -18,7 +18,7 @@
 //! | room | what is in it | imports |
 //! | --- | --- | --- |
 //! | [`diffusion`] | levels, schedules, spacings, predictions, guidance, samplers; f64, no device | nothing |
-//! | [`compute`] | `trait Tensor` of layer-sized operations; our own tensors on the CPU with their tape, candle's, shape-only ones | nothing |
+//! | [`compute`] | `trait Tensor` of layer-sized operations; our own on the CPU with their tape, our own on graphics cards (`shaders/`), candle's, shape-only ones | nothing |
 //! | [`world`] | Littleworld: scenes, their renderer, their captions; pictures that are no scenes | nothing |
 //! | [`model`] | U-Net, autoencoder, text encoder, tokenizer, checkpoints, taps | compute |
 //! | [`pipeline`] | an open model: encode, predict, generate, decode | model, diffusion, compute |

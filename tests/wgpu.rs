@@ -117,11 +117,19 @@ fn half_precision_draws_nearly_the_same() {
     let [cpu, card] = both(true);
     let [c, h, w] = cpu.card().latent_shape;
     let (x, text) = (gaussian(5, Stream::Start, [1, c, h, w]), ["", "a green tent in the desert"]);
+    let opened = WgpuDevice::open(0, Storage::F16).unwrap();
+    let compiled = opened.pipelines();
     let eps = [cpu, card].map(|p| {
+        p.decode(&x).unwrap();
+        p.encode_picture(&HostTensor::full([3, p.card().picture_side, p.card().picture_side], 0.3)).unwrap();
         let [negative, positive] = text.map(|text| p.encode_text(text).unwrap());
         p.predict(&x, 500.0, &negative, &positive).unwrap().cond
     });
     let error = relative_error(&eps[1], &eps[0]);
+    // Nothing had to be compiled that had not been ahead; no other test here has the device in half precision.
+    let device = WgpuDevice::open(0, Storage::F16).unwrap();
+    assert!(device.compiling().is_none());
+    assert_eq!(device.pipelines(), compiled, "kernels were compiled in the middle of the work");
     println!("one evaluation in half precision is off by {error:.1e}");
     assert!(error > 1e-6 && error < 1e-2, "{error:.1e}");
 }

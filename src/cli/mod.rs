@@ -1,6 +1,7 @@
 //! The commands: one file each. Results go to standard output, everything else to standard error.
 
 mod bench;
+mod devices;
 mod dump;
 mod eval;
 mod figure;
@@ -60,6 +61,7 @@ pub enum Command {
     /// Measure how good a model is
     Eval(eval::EvalArgs),
     Bench(bench::BenchArgs),
+    Devices(devices::DevicesArgs),
     Trace(trace::TraceArgs),
 }
 
@@ -76,6 +78,7 @@ pub fn run(command: Command, window: &Window) -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Bench(args) => bench::run(&args, window),
+        Command::Devices(args) => devices::run(&args),
         Command::Trace(args) => trace::run(&args),
     })
 }

@@ -1,6 +1,7 @@
 //! Joins the networks and the mathematics: prompt, picture and seed in, latents and decoded pictures out.
 
 mod card;
+mod devices;
 mod engine;
 mod files;
 mod footprint;
@@ -10,13 +11,14 @@ mod operations;
 pub use crate::compute::{DeviceKind, Graphics, Precision};
 pub use crate::model::taps::{TapKey, TapKind};
 pub use card::{ModelCard, Tokens};
+pub use devices::{DeviceCard, Trial, devices, try_device};
 pub use files::{FNV_START, ModelSource, embedded_file, fnv1a, write_embedded};
 pub use generate::{GenerateRequest, GenerateStep, Generated, Start};
 pub use operations::{Operations, decode_operations, encode_operations, unet_operations};
 
 use crate::compute::candle::CandleTensor;
 use crate::compute::cpu::CpuTensor;
-use crate::compute::{Storage, WgpuDevice, WgpuTensor};
+use crate::compute::{ComputeError, Storage, WgpuDevice, WgpuTensor};
 use crate::diffusion::{ConfigError, NoiseSchedule, PlanError, PredictionType, SampleError, SchedulerConfig};
 use crate::host::HostTensor;
 use crate::model::ModelError;
@@ -25,6 +27,7 @@ use engine::{Engine, Networks};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What goes wrong in opening or running a model.
 #[derive(Debug, thiserror::Error)]
@@ -92,8 +95,19 @@ pub enum PipelineError {
     NotFinite(&'static str),
 }
 
-impl From<crate::compute::ComputeError> for PipelineError {
-    fn from(error: crate::compute::ComputeError) -> Self {
+impl PipelineError {
+    /// Whether the device is what failed, so that another one may do.
+    pub fn is_of_device(&self) -> bool {
+        match self {
+            Self::Model(ModelError::Compute(ComputeError::Device { .. })) => true,
+            Self::Sample(SampleError::Denoise { source, .. }) => source.0.downcast_ref::<Self>().is_some_and(Self::is_of_device),
+            _ => false,
+        }
+    }
+}
+
+impl From<ComputeError> for PipelineError {
+    fn from(error: ComputeError) -> Self {
         Self::Model(ModelError::Compute(error))
     }
 }
@@ -123,6 +137,14 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError`] saying which file or value is wrong, or that the device is not there.
     pub fn load(source: &ModelSource, device: DeviceKind) -> Result<Self, PipelineError> {
+        Self::load_with(source, device, &mut |_, _| ())
+    }
+
+    /// The same, telling how many of how many kernels a graphics card has compiled.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with(source: &ModelSource, device: DeviceKind, on_progress: &mut dyn FnMut(usize, usize)) -> Result<Self, PipelineError> {
         let files = files::Files::open(source)?;
         files.check_index()?;
         let config = SchedulerConfig::from_json(&files.read("scheduler/scheduler_config.json")?)?;
@@ -142,7 +164,11 @@ impl Pipeline {
                 let opened = WgpuDevice::open(adapter.into(), storage)?;
                 footprint::Footprint::of(&files)?.check(opened.card(), storage)?;
                 let name = format!("{name}, {}", opened.card());
-                let networks = Networks::<WgpuTensor>::load(&files, opened)?;
+                let networks = Networks::<WgpuTensor>::load(&files, opened.clone())?;
+                while let Some((done, total)) = opened.compiling() {
+                    on_progress(done, total);
+                    std::thread::sleep(Duration::from_millis(5));
+                }
                 (networks.tokenizer(&files)?, ModelCard::new(source, &files, &networks, &config, name)?, Box::new(networks))
             }
         };

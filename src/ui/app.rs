@@ -7,7 +7,7 @@ use super::dialogs::{Answer, Dialogs};
 use super::export::ink::Ink;
 use super::export::{Check, Sheet};
 use super::labs::{LABS, Lab, LabContext, LabInfo, Wish};
-use super::notices::Tone;
+use super::notices::{Pressed, Tone};
 use super::session::{Backend, ModelState, Session};
 use super::settings::{History, Settings};
 use super::theme::{self, Theme, ThemeChoice};
@@ -264,7 +264,9 @@ impl App {
             }
         }
         let top = self.theme.px(72.0);
-        self.session.notices.show(&ctx, &self.theme, top);
+        if self.session.notices.show(&ctx, &self.theme, top) == Some(Pressed::Offer) {
+            self.session.open_on(DeviceKind::Cpu);
+        }
         self.show_export(&ctx);
         if self.help && help::show(&ctx, &self.theme) {
             self.help = false;
@@ -408,6 +410,8 @@ impl App {
         match asked {
             Some(Asked::Act(action)) => self.act(ui.ctx(), action),
             Some(Asked::OpenRecent(path)) => self.session.open_picture(PictureSource::File(path)),
+            Some(Asked::Devices) => self.session.ask_devices(),
+            Some(Asked::Device(device)) => self.session.open_on(device),
             None => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Messages to the person at the screen: failures stay until dismissed, confirmations go by themselves.
 
 use super::theme::{Palette, Theme, Weight};
-use super::widgets::controls::{Look, icon_button};
+use super::widgets::controls::{Look, icon_button, text_button};
 use super::widgets::icons::Icon;
 use egui::{Align2, Context, Id, Stroke, vec2};
 
@@ -22,8 +22,19 @@ pub struct Notice {
     pub tone: Tone,
     /// The text.
     pub text: String,
+    /// What can be done about it at once.
+    offer: Option<&'static str>,
     count: usize,
     since_secs: Option<f64>,
+}
+
+/// What was pressed on a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pressed {
+    /// To take it away.
+    Dismiss,
+    /// What it offers.
+    Offer,
 }
 
 /// The messages on screen, oldest first.
@@ -39,14 +50,22 @@ impl Notices {
 
     /// Adds a message; one that is on screen already is counted instead of shown twice.
     pub fn push(&mut self, tone: Tone, text: impl Into<String>) {
-        let text = text.into();
+        self.add(tone, text.into(), None);
+    }
+
+    /// Adds a failure with something that can be done about it.
+    pub fn offer(&mut self, text: impl Into<String>, offer: &'static str) {
+        self.add(Tone::Failure, text.into(), Some(offer));
+    }
+
+    fn add(&mut self, tone: Tone, text: String, offer: Option<&'static str>) {
         log::info!("{tone:?}: {text}");
         if let Some(same) = self.list.iter_mut().find(|n| n.text == text) {
             same.count += 1;
             same.since_secs = None;
             return;
         }
-        self.list.push(Notice { id: self.next_id, tone, text, count: 1, since_secs: None });
+        self.list.push(Notice { id: self.next_id, tone, text, offer, count: 1, since_secs: None });
         self.next_id += 1;
     }
 
@@ -55,12 +74,12 @@ impl Notices {
         &self.list
     }
 
-    /// Shows them over the lab, at its upper edge. Returns whether one was dismissed.
-    pub fn show(&mut self, ctx: &Context, theme: &Theme, top: f32) -> bool {
+    /// Shows them over the lab, at its upper edge. Returns what was pressed; that message is gone.
+    pub fn show(&mut self, ctx: &Context, theme: &Theme, top: f32) -> Option<Pressed> {
         let now = ctx.input(|i| i.time);
         self.list.retain_mut(|n| n.tone == Tone::Failure || now - *n.since_secs.get_or_insert(now) < Self::DONE_SECS);
         let p = theme.palette();
-        let mut dismissed = None;
+        let mut pressed = None;
         if !self.list.is_empty() {
             egui::Area::new(Id::unique("notices")).order(egui::Order::Foreground).anchor(Align2::CENTER_TOP, vec2(0.0, top)).show(
                 ctx,
@@ -79,9 +98,15 @@ impl Notices {
                                     let text =
                                         egui::RichText::new(format!("{}{times}", notice.text)).font(theme.font(Weight::Medium, 14.5));
                                     ui.add(egui::Label::new(text.color(p.text)).wrap().selectable(true));
+                                    if let Some(offer) = notice.offer {
+                                        ui.add_space(theme.px(8.0));
+                                        if text_button(ui, theme, None, offer, "").clicked() {
+                                            pressed = Some((notice.id, Pressed::Offer));
+                                        }
+                                    }
                                 });
                                 if icon_button(ui, theme, Icon::Close, 30.0, Look::Plain, false, "Dismiss", "").clicked() {
-                                    dismissed = Some(notice.id);
+                                    pressed = Some((notice.id, Pressed::Dismiss));
                                 }
                             });
                         });
@@ -96,10 +121,9 @@ impl Notices {
                 ctx.request_repaint_after_secs(first.max(0.0) as f32 + 0.05);
             }
         }
-        if let Some(id) = dismissed {
-            self.list.retain(|n| n.id != id);
-        }
-        dismissed.is_some()
+        let (id, pressed) = pressed?;
+        self.list.retain(|n| n.id != id);
+        Some(pressed)
     }
 }
 

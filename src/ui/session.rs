@@ -7,8 +7,8 @@ use crate::diffusion::{Level, ScheduleInfo};
 use crate::figure::{Evidence, Export, Figure, State};
 use crate::host::HostTensor;
 use crate::worker::protocol::{
-    Command, DeviceKind, Event, ForwardRequest, JobId, ModelCard, ModelSource, Picture, PictureSource, RunRequest, Slot, StripRequest,
-    SweepRequest, Tokens,
+    Command, DeviceKind, DeviceRow, Event, ForwardRequest, JobId, ModelCard, ModelSource, Picture, PictureSource, RunRequest, Slot,
+    StripRequest, SweepRequest, Tokens,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,6 +64,14 @@ impl Levels {
 /// Everything asked and answered.
 pub struct Session {
     backend: Box<dyn Backend>,
+    source: ModelSource,
+    /// What the model computes on, or is being opened on.
+    pub device: DeviceKind,
+    /// What it computed on before, while it is being opened on another one.
+    device_before: DeviceKind,
+    /// What there is to compute on, once that was asked for.
+    pub devices: Option<Arc<[DeviceRow]>>,
+    devices_asked: bool,
     /// What the model is, once it is open.
     pub card: Option<Arc<ModelCard>>,
     /// Where the model stands.
@@ -115,6 +123,11 @@ impl Session {
         let alphas_cumprod = cosine.map_or_else(|| [0.9999, 1e-4].into(), |schedule| schedule.alphas_cumprod().into());
         let mut session = Self {
             backend,
+            source: source.clone(),
+            device,
+            device_before: device,
+            devices: None,
+            devices_asked: false,
             card: None,
             model: ModelState::Opening,
             levels: Levels { alphas_cumprod },
@@ -162,6 +175,9 @@ impl Session {
                 }
                 self.card = Some(card);
                 self.model = ModelState::Ready;
+                // What the device before this one could not finish.
+                [&mut self.reverse, &mut self.guidance, &mut self.bridge, &mut self.branch].into_iter().for_each(Run::retry);
+                self.forward.retry();
             }
             Event::PictureReady { job, picture } => {
                 if self.picture_job.is_none_or(|mine| mine == job) {
@@ -208,13 +224,45 @@ impl Session {
             Event::Compared { same, text, .. } => self.notices.push(if same { Tone::Done } else { Tone::Failure }, text),
             Event::Saved { path, .. } => self.notices.push(Tone::Done, format!("Saved to {}", path.display())),
             Event::Cancelled { job, slot } => self.stopped(job, slot),
+            Event::Devices { rows, .. } => self.devices = Some(rows),
             Event::Failed { job, slot, message } => {
-                if slot == Slot::Model {
-                    self.model = ModelState::Failed(message.clone());
-                }
-                self.stopped(job, slot);
+                self.failed(job, slot, &message);
                 self.notices.push(Tone::Failure, message);
             }
+            Event::DeviceFailed { job, slot, message } => {
+                self.failed(job, slot, &message);
+                if self.device == DeviceKind::Cpu {
+                    self.notices.push(Tone::Failure, message);
+                } else {
+                    self.notices.offer(message, "Use the processor");
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, job: JobId, slot: Slot, message: &str) {
+        if slot == Slot::Model && self.card.is_some() {
+            // The model as it was before is still open.
+            (self.model, self.device) = (ModelState::Ready, self.device_before);
+        } else if slot == Slot::Model {
+            self.model = ModelState::Failed(message.to_owned());
+        }
+        self.stopped(job, slot);
+    }
+
+    /// Opens the model anew on another device; everything else stays as it is.
+    pub fn open_on(&mut self, device: DeviceKind) {
+        if self.backend.send(Command::OpenModel { source: self.source.clone(), device }).is_some() {
+            (self.device_before, self.device, self.model) = (self.device, device, ModelState::Opening);
+        } else {
+            self.notices.push(Tone::Failure, "The device could not be changed: too much is waiting. Try again.");
+        }
+    }
+
+    /// Asks what there is to compute on, once.
+    pub fn ask_devices(&mut self) {
+        if !self.devices_asked {
+            self.devices_asked = self.backend.send(Command::Devices).is_some();
         }
     }
 

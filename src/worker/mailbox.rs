@@ -29,12 +29,13 @@ const ORDER: [usize; PLACES] = [
     Slot::Forward as usize,
     Slot::Strip as usize,
     Slot::Sweep as usize,
+    Slot::Devices as usize,
 ];
 /// The places whose jobs are short enough to be served between two steps of a long one.
 const SHORT: [usize; 3] = [TOKENIZE, Slot::Probe as usize, Slot::Save as usize];
 /// The places whose jobs fill the time in which nobody waits: whatever else stands before them in [`ORDER`] is served between two
 /// of their steps. Opening a model is not, since it ends them.
-const BACKGROUND: [usize; 2] = [Slot::Strip as usize, Slot::Sweep as usize];
+const BACKGROUND: [usize; 3] = [Slot::Strip as usize, Slot::Sweep as usize, Slot::Devices as usize];
 
 /// The places that are served between two steps of a job in `place`.
 fn served_within(place: usize) -> impl Iterator<Item = usize> {

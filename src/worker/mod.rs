@@ -142,7 +142,9 @@ fn event_source(event: &Event) -> Option<(JobId, Slot)> {
         | Event::Frame { job, slot, .. }
         | Event::RunDone { job, slot, .. }
         | Event::Cancelled { job, slot }
-        | Event::Failed { job, slot, .. } => Some((job, slot)),
+        | Event::Failed { job, slot, .. }
+        | Event::DeviceFailed { job, slot, .. } => Some((job, slot)),
+        Event::Devices { job, .. } => Some((job, Slot::Devices)),
         Event::ModelReady { job, .. } => Some((job, Slot::Model)),
         Event::StateRead { job, .. } | Event::PictureReady { job, .. } => Some((job, Slot::Picture)),
         Event::StripPicture { job, .. } | Event::StripDone { job } => Some((job, Slot::Strip)),

@@ -8,7 +8,7 @@ pub use crate::diffusion::GuidanceInterval;
 use crate::figure::{Evidence, Export, Figure, State};
 use crate::host::HostTensor;
 pub use crate::measure::Estimate;
-pub use crate::pipeline::{DeviceKind, GenerateStep, ModelCard, ModelSource, Start, Tokens};
+pub use crate::pipeline::{DeviceCard, DeviceKind, GenerateStep, ModelCard, ModelSource, Start, Tokens, Trial};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -41,11 +41,13 @@ pub enum Slot {
     Strip,
     /// Adherence, diversity and saturation measured over guidance scales.
     Sweep,
+    /// What there is to compute on, and how each does.
+    Devices,
 }
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Model,
         Self::Picture,
         Self::Forward,
@@ -57,6 +59,7 @@ impl Slot {
         Self::Save,
         Self::Strip,
         Self::Sweep,
+        Self::Devices,
     ];
 }
 
@@ -226,6 +229,15 @@ pub struct Frame {
     pub x0_picture: Option<HostTensor>,
 }
 
+/// A device and how it did: one evaluation of the program's own U-Net, held against the processor's answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceRow {
+    /// What it is.
+    pub card: DeviceCard,
+    /// How it did, or why it cannot be used; none where it was not tried yet.
+    pub tried: Option<Result<Trial, String>>,
+}
+
 /// What the window asks for.
 #[derive(Debug, Clone)]
 pub enum Command {
@@ -246,6 +258,8 @@ pub enum Command {
     Strip(StripRequest),
     /// Measure over guidance scales, going on from what is on the disk.
     Sweep(SweepRequest),
+    /// List the devices of this machine, and try each when nothing else is to be done.
+    Devices,
     /// Decode latents; the newest wins.
     Decode(HostTensor),
     /// How the model's tokenizer sees these prompts.
@@ -291,6 +305,7 @@ impl Command {
             Self::Reverse(slot, _) => Some(*slot),
             Self::Strip(_) => Some(Slot::Strip),
             Self::Sweep(_) => Some(Slot::Sweep),
+            Self::Devices => Some(Slot::Devices),
             Self::Decode(_) => Some(Slot::Probe),
             Self::SavePng { .. } | Self::SaveRow { .. } | Self::Export(_) | Self::Compare(_) => Some(Slot::Save),
             Self::Tokenize { .. } | Self::Cancel(_) => None,
@@ -398,6 +413,22 @@ pub enum Event {
     SweepDone {
         /// The job.
         job: JobId,
+    },
+    /// The devices of this machine, as far as they were tried.
+    Devices {
+        /// The job.
+        job: JobId,
+        /// All of them, the processor first.
+        rows: Arc<[DeviceRow]>,
+    },
+    /// The device that a job was on cannot go on; the message says why and what to do. Another one may do.
+    DeviceFailed {
+        /// The job.
+        job: JobId,
+        /// The slot.
+        slot: Slot,
+        /// For the person at the screen.
+        message: String,
     },
     /// Latents decoded on request.
     Decoded {

@@ -39,7 +39,7 @@ pub fn first_picture(model: &ModelArgs, prompt: &str) -> Result<f64> {
         for event in worker.poll(16) {
             match event {
                 Event::Frame { frame, .. } if frame.x0_picture.is_some() => return Ok(started.elapsed().as_secs_f64() * 1e3),
-                Event::Failed { message, .. } => bail!(message),
+                Event::Failed { message, .. } | Event::DeviceFailed { message, .. } => bail!(message),
                 _ => {}
             }
         }

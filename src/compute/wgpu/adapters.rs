@@ -4,6 +4,7 @@ use eframe::egui_wgpu::wgpu;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
 /// What an adapter is.
@@ -69,10 +70,13 @@ impl AdapterCard {
 
 /// The adapters with what is known of them, the likely fastest first.
 pub(super) fn found() -> Vec<(wgpu::Adapter, AdapterCard)> {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    // OpenGL has no compute kernels worth the name.
-    descriptor.backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY);
-    let instance = wgpu::Instance::new(descriptor);
+    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
+    let instance = INSTANCE.get_or_init(|| {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        // OpenGL has no compute kernels worth the name.
+        descriptor.backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY);
+        wgpu::Instance::new(descriptor)
+    });
     let adapters = ready(instance.enumerate_adapters(wgpu::Backends::all())).unwrap_or_default();
     let mut all: Vec<_> = adapters.into_iter().map(|adapter| (AdapterCard::new(&adapter), adapter)).map(|(c, a)| (a, c)).collect();
     all.sort_by_key(|(_, card)| card.kind);

@@ -1,13 +1,16 @@
 //! A graphics device of our own: opened once, shared by all its tensors.
 
 use super::adapters::{self, AdapterCard};
+use super::operations;
 use super::pool::{Block, Pool};
 use super::recorder::{Dispatch, Pipelines, Recorder, filled};
 use crate::compute::{ComputeError, Result};
 use crate::host::{f32_to_half, half_to_f32};
 use eframe::egui_wgpu::wgpu;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How tensors are stored; sums and functions are computed in f32 either way.
@@ -69,6 +72,9 @@ pub(super) struct Gpu {
     recorder: Mutex<Recorder>,
     pool: Arc<Pool>,
     fault: Arc<Mutex<Option<Fault>>>,
+    /// Pipelines that were compiled ahead, and the threads that do it.
+    ahead: Arc<AtomicUsize>,
+    compilers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// A graphics device. Cloning shares it.
@@ -90,11 +96,25 @@ fn unavailable<T>(detail: impl Into<String>) -> Result<T> {
 }
 
 impl WgpuDevice {
-    /// Opens the adapter at `index` of [`super::adapters()`], or the first.
+    /// Opens the adapter at `index` of [`super::adapters()`]; one that is open already is shared, with all that is compiled.
     ///
     /// # Errors
     /// [`ComputeError::Device`] when there is none, or it refuses.
     pub fn open(index: usize, storage: Storage) -> Result<Self> {
+        static OPEN: Mutex<Vec<(usize, Storage, Weak<Gpu>)>> = Mutex::new(Vec::new());
+        let mut open = lock(&OPEN);
+        let is_lost = |gpu: &Gpu| matches!(*lock(&gpu.fault), Some(Fault::Lost(_)));
+        open.retain(|(_, _, gpu)| gpu.upgrade().is_some_and(|gpu| !is_lost(&gpu)));
+        let known = open.iter().find(|(i, s, _)| (*i, *s) == (index, storage)).and_then(|(_, _, gpu)| gpu.upgrade());
+        if let Some(gpu) = known {
+            return Ok(Self(gpu));
+        }
+        let device = Self::open_anew(index, storage)?;
+        open.push((index, storage, Arc::downgrade(&device.0)));
+        Ok(device)
+    }
+
+    fn open_anew(index: usize, storage: Storage) -> Result<Self> {
         let mut found = adapters::found();
         if found.is_empty() {
             return unavailable(
@@ -140,8 +160,36 @@ impl WgpuDevice {
             }
         });
         let pipelines = Pipelines::new(&device, storage);
-        let (recorder, pool) = (Mutex::default(), Arc::default());
-        Ok(Self(Arc::new(Gpu { device, queue, card, storage, pipelines, recorder, pool, fault })))
+        let (recorder, pool, ahead, compilers) = (Mutex::default(), Arc::default(), Arc::default(), Mutex::default());
+        let opened = Self(Arc::new(Gpu { device, queue, card, storage, pipelines, recorder, pool, fault, ahead, compilers }));
+        opened.compile_ahead();
+        Ok(opened)
+    }
+
+    /// Compiles what the models use on threads of its own, while their weights are being read.
+    fn compile_ahead(&self) {
+        let next = Arc::new(AtomicUsize::new(0));
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2).min(4));
+        for _ in 0..threads {
+            let (next, ahead, gpu) = (Arc::clone(&next), Arc::clone(&self.0.ahead), Arc::downgrade(&self.0));
+            let compile = move || {
+                let usual = operations::usual();
+                while let (Some((kernel, constants)), Some(gpu)) = (usual.get(next.fetch_add(1, Ordering::Relaxed)), gpu.upgrade()) {
+                    gpu.pipelines.get(&gpu.device, *kernel, constants);
+                    ahead.fetch_add(1, Ordering::Relaxed);
+                }
+            };
+            match std::thread::Builder::new().name("pipelines".into()).spawn(compile) {
+                Ok(thread) => lock(&self.0.compilers).push(thread),
+                Err(error) => log::warn!("pipelines are compiled when they are needed: {error}"),
+            }
+        }
+    }
+
+    /// How many of the pipelines that models use are compiled, and of how many; none where all that can be done ahead is done.
+    pub fn compiling(&self) -> Option<(usize, usize)> {
+        let at_work = lock(&self.0.compilers).iter().any(|thread| !thread.is_finished());
+        at_work.then(|| (self.0.ahead.load(Ordering::Relaxed), operations::usual().len()))
     }
 
     /// The adapter that it is on.

@@ -15,18 +15,20 @@ fn number(activation: Activation) -> u32 {
     }
 }
 
-/// Tiles of a matrix product: rows, columns and depth.
-fn tile(rows: usize, columns: usize) -> [u32; 3] {
-    // Large tiles fetch less, small ones leave fewer of the card's units idle.
+/// Tiles of a matrix product: rows, columns and depth. Large ones fetch less, small ones leave fewer of the card's units idle.
+const TILES: [[u32; 3]; 2] = [[64, 64, 16], [32, 32, 32]];
+
+/// The tile for a product of `rows` by `columns`, and the workgroups that it takes.
+fn tiled(rows: usize, columns: usize) -> ([u32; 3], [u32; 3]) {
     const ENOUGH: usize = 128;
-    if rows.div_ceil(64) * columns.div_ceil(64) >= ENOUGH { [64, 64, 16] } else { [32, 32, 32] }
+    let tile = if rows.div_ceil(64) * columns.div_ceil(64) >= ENOUGH { TILES[0] } else { TILES[1] };
+    let [y, z, _] = folded(rows.div_ceil(tile[0] as usize));
+    (tile, [columns.div_ceil(tile[1] as usize) as u32, y, z])
 }
 
-/// Constants and workgroups of a kernel that works in tiles on `rows` by `columns`.
-fn tiled(rows: usize, columns: usize) -> (Constants, [u32; 3]) {
-    let [m, n, k] = tile(rows, columns);
-    let [y, z, _] = folded(rows.div_ceil(m as usize));
-    let constants = vec![
+/// The constants of a kernel that works in tiles, and which parts it has.
+fn constants<const N: usize>([m, n, k]: [u32; 3], parts: [(&'static str, bool); N]) -> Constants {
+    let mut constants = vec![
         ("TILE_M", m),
         ("TILE_N", n),
         ("TILE_K", k),
@@ -34,7 +36,52 @@ fn tiled(rows: usize, columns: usize) -> (Constants, [u32; 3]) {
         ("TILE_A_VECTORS", k * (m / 4 + 1)),
         ("TILE_B_VECTORS", k * (n / 4 + 1)),
     ];
-    (constants, [columns.div_ceil(n as usize) as u32, y, z])
+    constants.extend(parts.map(|(name, is)| (name, u32::from(is))));
+    constants
+}
+
+fn linear_constants(tile: [u32; 3], bias: bool, residual: bool) -> Constants {
+    constants(tile, [("HAS_BIAS", bias), ("HAS_RESIDUAL", residual)])
+}
+
+fn convolution_constants(tile: [u32; 3], bias: bool, channels: bool, residual: bool, repeat: bool) -> Constants {
+    constants(tile, [("HAS_BIAS", bias), ("HAS_CHANNELS", channels), ("HAS_RESIDUAL", residual), ("REPEAT", repeat)])
+}
+
+fn activation_constants(activation: Activation) -> Constants {
+    vec![("ACTIVATION", number(activation))]
+}
+
+fn attention_constants(mask: Mask) -> Constants {
+    vec![("CAUSAL", u32::from(mask == Mask::Causal))]
+}
+
+/// Workgroups that reduce: the moments of a group, and a row of tokens.
+const GROUP_WIDTH: u32 = 256;
+const ROW_WIDTH: u32 = 64;
+
+fn reduction_constants(width: u32) -> Constants {
+    vec![("REDUCE_WIDTH", width)]
+}
+
+/// The kernels that the models use, to be compiled before they are needed.
+pub(super) fn usual() -> Vec<(Kernel, Constants)> {
+    let mut all = Vec::new();
+    for tile in TILES {
+        for [bias, residual] in [[false, false], [true, false], [true, true]] {
+            all.push((Kernel::Linear, linear_constants(tile, bias, residual)));
+        }
+        for [channels, residual, repeat] in [[false, false, false], [true, false, false], [false, true, false], [false, false, true]] {
+            all.push((Kernel::Conv2d, convolution_constants(tile, true, channels, residual, repeat)));
+        }
+    }
+    all.extend([Activation::Identity, Activation::Silu].map(|activation| (Kernel::GroupNorm, activation_constants(activation))));
+    all.extend([Activation::Silu, Activation::QuickGelu].map(|activation| (Kernel::Activate, activation_constants(activation))));
+    all.extend([Mask::None, Mask::Causal].map(|mask| (Kernel::Attention, attention_constants(mask))));
+    all.push((Kernel::GroupNormMoments, reduction_constants(GROUP_WIDTH)));
+    all.push((Kernel::LayerNorm, reduction_constants(ROW_WIDTH)));
+    all.extend([Kernel::Add, Kernel::Embedding, Kernel::Geglu, Kernel::Rearrange].map(|kernel| (kernel, Vec::new())));
+    all
 }
 
 /// Work of one invocation for each value.
@@ -69,11 +116,10 @@ pub(super) fn linear(x: &WgpuTensor, weight: &WgpuTensor, bias: Option<&WgpuTens
     let (x, residual) = (layout::dense(x)?, residual.map(layout::dense).transpose()?);
     let rows = x.elements() / inputs;
     let y = x.empty(shape, false)?;
-    let (mut constants, workgroups) = tiled(rows, outputs);
-    constants.extend([("HAS_BIAS", u32::from(bias.is_some())), ("HAS_RESIDUAL", u32::from(residual.is_some()))]);
+    let (tile, workgroups) = tiled(rows, outputs);
     y.0.device.dispatch(&Dispatch {
         kernel: Kernel::Linear,
-        constants,
+        constants: linear_constants(tile, bias.is_some(), residual.is_some()),
         parameters: &[rows as u32, inputs as u32, outputs as u32],
         // What is not there is not read, but something has to be bound.
         inputs: &[&x.0.block, &weight.0.block, &bias.unwrap_or(&x).0.block, &residual.as_ref().unwrap_or(&x).0.block],
@@ -113,17 +159,11 @@ pub(super) fn convolution(x: &WgpuTensor, c: &Convolution<'_, WgpuTensor>) -> Re
     let residual = c.residual.map(layout::channels_last).transpose()?;
     let y = x.empty(shape, true)?;
     let places = batch * rows * columns;
-    let (mut constants, workgroups) = tiled(places, outputs);
-    constants.extend([
-        ("HAS_BIAS", u32::from(c.bias.is_some())),
-        ("HAS_CHANNELS", u32::from(c.channels.is_some())),
-        ("HAS_RESIDUAL", u32::from(residual.is_some())),
-        ("REPEAT", u32::from(c.repeat)),
-    ]);
+    let (tile, workgroups) = tiled(places, outputs);
     let parameters = [batch, height, width, channels, outputs, rows, columns, kernel, g.stride, g.pad_before].map(|v| v as u32);
     y.0.device.dispatch(&Dispatch {
         kernel: Kernel::Conv2d,
-        constants,
+        constants: convolution_constants(tile, c.bias.is_some(), c.channels.is_some(), residual.is_some(), c.repeat),
         parameters: &parameters,
         inputs: &[
             &x.0.block,
@@ -171,7 +211,7 @@ pub(super) fn group_norm(
     let moments = device.allocate(batch * groups * parts, 8)?;
     device.dispatch(&Dispatch {
         kernel: Kernel::GroupNormMoments,
-        constants: vec![("REDUCE_WIDTH", 256)],
+        constants: reduction_constants(GROUP_WIDTH),
         parameters: &parameters,
         inputs: &[&x.0.block],
         output: &moments,
@@ -183,7 +223,7 @@ pub(super) fn group_norm(
     let y = x.empty(x.0.shape.clone(), true)?;
     device.dispatch(&Dispatch {
         kernel: Kernel::GroupNorm,
-        constants: vec![("ACTIVATION", number(activation))],
+        constants: activation_constants(activation),
         parameters: &parameters,
         inputs: &[&x.0.block, &moments, &weight.0.block, &bias.0.block],
         output: &y.0.block,
@@ -204,7 +244,7 @@ pub(super) fn layer_norm(x: &WgpuTensor, weight: &WgpuTensor, bias: &WgpuTensor,
     let y = x.empty(x.0.shape.clone(), false)?;
     y.0.device.dispatch(&Dispatch {
         kernel: Kernel::LayerNorm,
-        constants: vec![("REDUCE_WIDTH", 64)],
+        constants: reduction_constants(ROW_WIDTH),
         parameters: &[rows as u32, channels as u32, (eps as f32).to_bits()],
         inputs: &[&x.0.block, &weight.0.block, &bias.0.block],
         output: &y.0.block,
@@ -239,14 +279,13 @@ pub(super) fn attention(
     let depth = channels / heads;
     let blocks = depth.div_ceil(COLUMNS);
     let scale = (1.0 / (depth as f64).sqrt()) as f32;
-    let causal = ("CAUSAL", u32::from(mask == Mask::Causal));
     let shape = [queries, keys, channels, heads, batch].map(|v| v as u32);
     let device = &q.0.device;
     let y = q.empty(q.0.shape.clone(), false)?;
     let [rows, layers, _] = folded(batch * heads * blocks);
     device.dispatch(&Dispatch {
         kernel: Kernel::Attention,
-        constants: vec![causal],
+        constants: attention_constants(mask),
         parameters: &[&shape[..], &[blocks as u32, scale.to_bits()]].concat(),
         inputs: &[&q.0.block, &k.0.block, &v.0.block],
         output: &y.0.block,
@@ -257,7 +296,7 @@ pub(super) fn attention(
         let weights = q.empty(vec![batch, heads, queries, keys], false)?;
         device.dispatch(&Dispatch {
             kernel: Kernel::AttentionWeights,
-            constants: vec![causal, ("REDUCE_WIDTH", 64)],
+            constants: [attention_constants(mask), reduction_constants(ROW_WIDTH)].concat(),
             parameters: &[&shape[..], &[scale.to_bits()]].concat(),
             inputs: &[&q.0.block, &k.0.block],
             output: &weights.0.block,
@@ -274,7 +313,7 @@ pub(super) fn activate(x: &WgpuTensor, activation: Activation) -> Result<WgpuTen
         return Ok(x.clone());
     }
     let (y, count) = (x.empty(x.0.shape.clone(), x.0.last)?, x.elements());
-    elementwise(Kernel::Activate, vec![("ACTIVATION", number(activation))], &[count as u32], &[x], &y, count)?;
+    elementwise(Kernel::Activate, activation_constants(activation), &[count as u32], &[x], &y, count)?;
     Ok(y)
 }
 

@@ -271,6 +271,25 @@ fn pointwise_operations() {
     both!("embedding", &[random(1, &[11, 6])], 1e-6, |v| Tensor::embedding(&v[0], &[3, 0, 10, 3, 3, 7], 2).unwrap());
 }
 
+/// More workgroups than may stand in a row are folded, and each still knows its number.
+#[test]
+fn long_grids_are_folded() {
+    let device = &devices()[0];
+    let x = HostTensor::from_fn([65_536 * 64 + 77], |i| (i % 1001) as f32);
+    let y = WgpuTensor::from_host(&x, device).unwrap().scale(2.0).unwrap().to_host().unwrap();
+    assert!(y.data().iter().zip(x.data()).all(|(y, x)| *y == 2.0 * x));
+}
+
+/// Where there is next to no variance, what is added to it decides.
+#[test]
+fn what_is_added_to_variances_counts() {
+    let flat = |shape: &[usize]| random(1, shape).map(|v| 1e-3 * v);
+    let inputs = [flat(&[2, 6, 5, 7]), random(2, &[6]), random(3, &[6])];
+    both!("group norm", &inputs, 1e-5, |v| v[0].group_norm(&v[1], &v[2], 2, 1e-5, Activation::Identity).unwrap());
+    let inputs = [flat(&[9, 30]), random(2, &[30]), random(3, &[30])];
+    both!("layer norm", &inputs, 1e-5, |v| v[0].layer_norm(&v[1], &v[2], 1e-5).unwrap());
+}
+
 /// A rearrangement between operations that store their results with channels last, and of tensors that are row-major.
 #[test]
 fn rearrangements() {

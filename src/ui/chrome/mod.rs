@@ -2,5 +2,6 @@
 
 pub mod clock_bar;
 pub mod help;
+mod model_chip;
 pub mod rail;
 pub mod top_bar;

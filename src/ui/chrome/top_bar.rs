@@ -1,11 +1,13 @@
 //! The top bar: prompts, seed, model and device, and what concerns the whole window.
 
-use crate::ui::session::{ModelState, Session};
+use super::model_chip;
+use crate::ui::session::Session;
 use crate::ui::settings::{SEEDS, Work, roll};
 use crate::ui::theme::{Palette, Symbol, Theme, ThemeChoice, Weight};
 use crate::ui::widgets::controls::{Look, icon_button};
 use crate::ui::widgets::icons::Icon;
-use egui::{Align, Layout, Role, Sense, Ui, WidgetInfo, vec2};
+use crate::worker::protocol::DeviceKind;
+use egui::{Align, Layout, Ui, WidgetInfo, vec2};
 use std::path::PathBuf;
 
 /// What was pressed.
@@ -73,12 +75,16 @@ pub enum Asked {
     Act(Action),
     /// To open this picture again.
     OpenRecent(PathBuf),
+    /// What there is to compute on.
+    Devices,
+    /// To compute on this.
+    Device(DeviceKind),
 }
 
 /// Shows the bar.
 pub fn show(ui: &mut Ui, theme: &Theme, state: State<'_>) -> Option<Asked> {
     let State { work, session, negative, history, settings } = state;
-    let (mut action, mut recent) = (None, None);
+    let (mut action, mut recent, mut chosen) = (None, None, None);
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         ui.spacing_mut().item_spacing.x = theme.px(2.0);
         let mut button = |ui: &mut Ui, icon, label: &str, hint: &str, enabled: bool, does: Action| {
@@ -137,13 +143,13 @@ pub fn show(ui: &mut Ui, theme: &Theme, state: State<'_>) -> Option<Asked> {
             }
         });
         ui.add_space(theme.px(6.0));
-        model_chip(ui, theme, session);
+        chosen = model_chip::show(ui, theme, session);
         ui.add_space(theme.px(12.0));
         seed(ui, theme, work);
         ui.add_space(theme.px(14.0));
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| prompts(ui, theme, work, session, negative));
     });
-    recent.map(Asked::OpenRecent).or(action.map(Asked::Act))
+    chosen.or(recent.map(Asked::OpenRecent)).or(action.map(Asked::Act))
 }
 
 /// Everything about how the window looks.
@@ -165,50 +171,6 @@ fn view_menu(ui: &mut Ui, theme: &Theme, settings: Looks<'_>) -> Option<Action> 
     let size = format!("now {:.0} %", settings.zoom * 100.0);
     ui.label(egui::RichText::new(size).font(theme.small()).color(theme.palette().dim));
     action
-}
-
-fn model_chip(ui: &mut Ui, theme: &Theme, session: &Session) {
-    let p = theme.palette();
-    let (name, device) = match (&session.model, &session.card) {
-        (ModelState::Ready, Some(card)) => (card.name.clone(), card.device.clone()),
-        (ModelState::Failed(_), _) => ("No model".to_owned(), "see the message".to_owned()),
-        _ => ("Opening…".to_owned(), String::new()),
-    };
-    let wide = theme.px(132.0);
-    let (rect, response) = ui.allocate_exact_size(vec2(wide, theme.px(44.0)), Sense::hover());
-    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("Model {name} on {device}")));
-    for (text, font, color, y) in [
-        (&name, theme.font(Weight::Medium, 13.5), p.text, rect.top() + theme.px(5.0)),
-        (&device, theme.font(Weight::Regular, 12.5), p.dim, rect.top() + theme.px(24.0)),
-    ] {
-        let mut job = egui::text::LayoutJob::simple_singleline(text.clone(), font, color);
-        job.wrap = egui::text::TextWrapping::truncate_at_width(wide);
-        let galley = ui.painter().layout_job(job);
-        ui.painter().galley(egui::pos2(rect.left(), y), galley, color);
-    }
-    let Some(card) = &session.card else { return };
-    response.on_hover_ui(|ui| {
-        let millions = |n: usize| format!("{:.2} M", n as f64 / 1e6);
-        let lines = [
-            ("source", card.source.clone()),
-            ("device in use", card.device.clone()),
-            ("picture", format!("{0} × {0}", card.picture_side)),
-            ("latents", format!("{} × {} × {}", card.latent_shape[0], card.latent_shape[1], card.latent_shape[2])),
-            ("schedule", card.schedule_id.clone()),
-            ("predicts", card.prediction.label().to_owned()),
-            ("U-Net", millions(card.unet_parameters)),
-            ("autoencoder", millions(card.vae_parameters)),
-            ("text encoder", millions(card.text_parameters)),
-        ];
-        ui.label(egui::RichText::new(&card.name).font(theme.font(Weight::SemiBold, 15.0)));
-        egui::Grid::new("card").num_columns(2).show(ui, |ui| {
-            for (name, value) in lines {
-                ui.label(egui::RichText::new(name).font(theme.small()).color(p.dim));
-                ui.label(egui::RichText::new(value).font(theme.small()));
-                ui.end_row();
-            }
-        });
-    });
 }
 
 fn seed(ui: &mut Ui, theme: &Theme, work: &mut Work) {

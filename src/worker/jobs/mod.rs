@@ -3,6 +3,7 @@
 
 mod compare;
 mod decode;
+mod devices;
 mod export;
 mod forward;
 mod open_model;
@@ -125,6 +126,7 @@ impl Desk<'_> {
             Command::Reverse(slot, request) => reverse::run(self, *slot, request),
             Command::Strip(request) => strip::run(self, request),
             Command::Sweep(request) => sweep::run(self, request),
+            Command::Devices => devices::run(self),
             Command::Decode(latents) => decode::run(self, latents),
             Command::Tokenize { prompt, negative } => tokenize::run(self, prompt, negative),
             Command::SavePng { path, width, height, rgba } => save_png::run(self, path, *width, *height, rgba),
@@ -163,6 +165,7 @@ fn finish(mailbox: &Mailbox, wake: &dyn Fn(), job: &Job, result: Result<(), JobE
     if let (Some(slot), Err(error)) = (job.command.slot(), result) {
         let event = match error {
             JobError::Stopped => Event::Cancelled { job: job.id, slot },
+            JobError::Pipeline(error) if error.is_of_device() => Event::DeviceFailed { job: job.id, slot, message: explain(&error) },
             error => Event::Failed { job: job.id, slot, message: explain(&error) },
         };
         mailbox.last_word(event);

@@ -15,7 +15,10 @@ pub(super) fn run(
     source: &ModelSource,
     device: DeviceKind,
 ) -> Result<(), JobError> {
-    let pipeline = match Pipeline::load(source, device) {
+    let pipeline = match Pipeline::load_with(source, device, &mut |done, total| {
+        mailbox.set_progress(job, done, total);
+        wake();
+    }) {
         Ok(pipeline) => pipeline,
         Err(error) => {
             room.failure = Some(explain(&error));

@@ -1,0 +1,144 @@
+//! The model and what it computes on, in the top bar; a click lists the devices of this machine, each with what it measured.
+
+use super::top_bar::Asked;
+use crate::ui::session::{ModelState, Session};
+use crate::ui::theme::{Theme, Weight};
+use crate::worker::protocol::{DeviceRow, Slot};
+use egui::{Role, Sense, Ui, WidgetInfo, vec2};
+
+/// Shows it. Returns what was asked: the list, or another device.
+pub fn show(ui: &mut Ui, theme: &Theme, session: &Session) -> Option<Asked> {
+    let p = theme.palette();
+    let (name, device) = match (&session.model, &session.card) {
+        (ModelState::Ready, Some(card)) => (card.name.clone(), card.device.clone()),
+        (ModelState::Failed(_), _) => ("No model".to_owned(), "see the message".to_owned()),
+        _ => ("Opening…".to_owned(), opening(session)),
+    };
+    let wide = theme.px(132.0);
+    let (rect, response) = ui.allocate_exact_size(vec2(wide, theme.px(44.0)), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Model {name} on {device}")));
+    if response.hovered() || response.has_focus() {
+        ui.painter().rect_filled(rect.expand2(vec2(theme.px(6.0), 0.0)), theme.radius(), p.hover);
+    }
+    for (text, font, color, y) in [
+        (&name, theme.font(Weight::Medium, 13.5), p.text, rect.top() + theme.px(5.0)),
+        (&device, theme.font(Weight::Regular, 12.5), p.dim, rect.top() + theme.px(24.0)),
+    ] {
+        let mut job = egui::text::LayoutJob::simple_singleline(text.clone(), font, color);
+        job.wrap = egui::text::TextWrapping::truncate_at_width(wide);
+        let galley = ui.painter().layout_job(job);
+        ui.painter().galley(egui::pos2(rect.left(), y), galley, color);
+    }
+    let mut asked = None;
+    let menu = egui::Popup::menu(&response).show(|ui| asked = devices(ui, theme, session));
+    if menu.is_none() {
+        card(&response, theme, session);
+    }
+    asked.or_else(|| (menu.is_some() && session.devices.is_none()).then_some(Asked::Devices))
+}
+
+/// How far the opening is.
+fn opening(session: &Session) -> String {
+    session.progress(Slot::Model).map_or_else(String::new, |(done, total)| format!("kernels, {done} of {total}"))
+}
+
+/// The facts of the model, under the pointer.
+fn card(response: &egui::Response, theme: &Theme, session: &Session) {
+    let Some(card) = &session.card else { return };
+    response.clone().on_hover_ui(|ui| {
+        let millions = |n: usize| format!("{:.2} M", n as f64 / 1e6);
+        let lines = [
+            ("source", card.source.clone()),
+            ("device in use", card.device.clone()),
+            ("picture", format!("{0} × {0}", card.picture_side)),
+            ("latents", format!("{} × {} × {}", card.latent_shape[0], card.latent_shape[1], card.latent_shape[2])),
+            ("schedule", card.schedule_id.clone()),
+            ("predicts", card.prediction.label().to_owned()),
+            ("U-Net", millions(card.unet_parameters)),
+            ("autoencoder", millions(card.vae_parameters)),
+            ("text encoder", millions(card.text_parameters)),
+        ];
+        ui.label(egui::RichText::new(&card.name).font(theme.font(Weight::SemiBold, 15.0)));
+        egui::Grid::new("card").num_columns(2).show(ui, |ui| {
+            for (name, value) in lines {
+                ui.label(egui::RichText::new(name).font(theme.small()).color(theme.palette().dim));
+                ui.label(egui::RichText::new(value).font(theme.small()));
+                ui.end_row();
+            }
+        });
+        ui.label(egui::RichText::new("Click to compute on another device").font(theme.small()).color(theme.palette().dim));
+    });
+}
+
+/// The list of devices.
+fn devices(ui: &mut Ui, theme: &Theme, session: &Session) -> Option<Asked> {
+    let p = theme.palette();
+    ui.set_min_width(theme.px(360.0));
+    ui.label(egui::RichText::new("Compute on").font(theme.font(Weight::SemiBold, 14.0)).color(p.text));
+    let Some(rows) = &session.devices else {
+        ui.label(egui::RichText::new("looking for devices…").font(theme.small()).color(p.dim));
+        return None;
+    };
+    let mut asked = None;
+    let fastest = fastest(rows);
+    for row in rows.iter() {
+        let in_use = row.card.kind == session.device;
+        let usable = !matches!(row.tried, Some(Err(_)));
+        let name = egui::RichText::new(&row.card.name).font(theme.font(Weight::Medium, 14.0));
+        if ui.add_enabled(usable, egui::Button::selectable(in_use, name)).clicked() && !in_use {
+            asked = Some(Asked::Device(row.card.kind));
+        }
+        let told = told(row, in_use, fastest.is_some_and(|fastest| fastest == row));
+        ui.horizontal(|ui| {
+            ui.add_space(theme.px(10.0));
+            ui.add(egui::Label::new(egui::RichText::new(told).font(theme.small()).color(p.dim)).wrap());
+        });
+    }
+    asked
+}
+
+/// Of the devices that were tried and agree with the processor the one that took the least; never the processor by a detour.
+fn fastest(rows: &[DeviceRow]) -> Option<&DeviceRow> {
+    let time = |row: &DeviceRow| row.tried.as_ref()?.as_ref().ok().filter(|trial| trial.passes() && !row.card.software).map(|t| t.step_ms);
+    let timed = rows.iter().filter_map(|row| time(row).map(|time| (row, time)));
+    timed.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(row, _)| row)
+}
+
+/// What is known of a device.
+fn told(row: &DeviceRow, in_use: bool, is_fastest: bool) -> String {
+    let measured = match &row.tried {
+        None => "not measured yet".to_owned(),
+        Some(Err(message)) => message.clone(),
+        Some(Ok(trial)) if trial.passes() => format!("{:.1} ms a step, agrees with the processor", trial.step_ms),
+        Some(Ok(trial)) => format!("its answers are off by {:.1} %, do not trust it", 100.0 * trial.error),
+    };
+    let mut parts = vec![measured];
+    if is_fastest {
+        parts.insert(0, "the fastest".to_owned());
+    }
+    if in_use {
+        parts.insert(0, "in use".to_owned());
+    }
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::protocol::{DeviceCard, DeviceKind, Trial};
+
+    fn row(kind: DeviceKind, software: bool, step_ms: f64, error: f64) -> DeviceRow {
+        let card = DeviceCard { kind, name: kind.label().into(), software };
+        DeviceRow { card, tried: Some(Ok(Trial { step_ms, error, tolerance: 1e-3 })) }
+    }
+
+    #[test]
+    fn software_and_what_differs_are_never_the_fastest() {
+        let [cpu, cuda, card, half] = [DeviceKind::ALL[0], DeviceKind::ALL[1], DeviceKind::ALL[2], DeviceKind::ALL[3]];
+        let rows = [row(cpu, false, 20.0, 0.0), row(cuda, false, 1.0, 0.5), row(card, true, 2.0, 0.0), row(half, false, 9.0, 1e-4)];
+        assert_eq!(fastest(&rows).map(|row| row.card.kind), Some(half));
+        assert_eq!(fastest(&rows[..3]).map(|row| row.card.kind), Some(cpu));
+        assert!(told(&rows[1], false, false).contains("off by 50.0 %"));
+        assert!(told(&rows[3], true, true).starts_with("in use, the fastest, 9.0 ms"));
+    }
+}
