@@ -453,3 +453,22 @@ fn traces_are_printed_as_json_and_what_is_unknown_is_said() {
     }
     assert!(stderr(&run(&["trace", "/nowhere.json"])).contains("cannot read /nowhere.json"));
 }
+
+#[test]
+fn a_schedule_is_learned_for_a_model_and_written_as_one() {
+    let tiny = TinyPipeline::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (out, model) = (folder.path().join("run"), tiny.path());
+    let (out_arg, model_arg) = (out.to_str().unwrap(), model.to_str().unwrap());
+    let output =
+        run(&["train", "schedule", "--out", out_arg, "--from", model_arg, "--steps", "3", "--batch", "8", "--scenes", "2", "--seed", "1"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("learned: loss") && told.contains("cosine: loss"), "{told}");
+    let written = out.join("schedules/learned");
+    let config = diffuscope::diffusion::SchedulerConfig::from_json(&fs::read(written.join("scheduler_config.json")).unwrap()).unwrap();
+    assert_eq!(config.schedule().unwrap().len(), config.num_train_timesteps);
+    let record: serde_json::Value = serde_json::from_slice(&fs::read(written.join("learned.json")).unwrap()).unwrap();
+    assert!(record["schedules"]["learned"]["variance"].as_f64().unwrap() > 0.0);
+    assert_eq!(record["losses"], 24);
+}

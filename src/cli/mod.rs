@@ -8,6 +8,7 @@ mod figure;
 mod gallery;
 mod generate;
 mod interrupt;
+mod learn;
 mod offscreen;
 mod options;
 mod output;

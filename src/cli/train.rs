@@ -24,6 +24,9 @@ pub enum What {
     Unet,
     /// The classifier that measures adherence
     Judge,
+    /// A noise schedule for a finished model, whose networks stay as they are: the one along which its loss is known best from few
+    /// samples
+    Schedule,
     /// All of them in turn, sharing the budget
     All,
 }
@@ -42,7 +45,8 @@ pub enum PrecisionArg {
 #[command(after_help = "Examples:\n  \
     diffuscope train all --out runs/first --budget 90m\n  \
     diffuscope train unet --out runs/first --budget 60m --resume\n  \
-    diffuscope train unet --out runs/more --from assets/models/littleworld --lr 4e-4\n\n\
+    diffuscope train unet --out runs/more --from assets/models/littleworld --lr 4e-4\n  \
+    diffuscope train schedule --out runs/schedule --budget 5m\n\n\
     Ctrl-C saves; the same command with --resume goes on where it stopped, on the same stream of data.")]
 pub struct TrainArgs {
     /// What to train
@@ -51,10 +55,10 @@ pub struct TrainArgs {
     /// Folder for checkpoints, records, sample sheets and the finished model
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Training time, counted across resumes, such as 30m or 1h30m [default: 30m, 90m for all]
+    /// Training time, counted across resumes, such as 30m or 1h30m [default: 30m, 90m for all, 5m for the schedule]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "steps")]
     pub budget: Option<Duration>,
-    /// Train each network for this many steps instead
+    /// Train each network for this many steps instead (the schedule: rounds of losses)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
     /// Go on with the run that is in the folder
@@ -63,13 +67,14 @@ pub struct TrainArgs {
     /// Where to compute
     #[arg(long, value_parser = training_device_parser(), default_value = DeviceKind::default().label())]
     pub device: DeviceKind,
-    /// Samples a step
+    /// Samples a step (the schedule: losses a round)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub batch: Option<u64>,
-    /// Scenes that the denoising network is trained on
+    /// Scenes that the denoising network is trained on, or that the losses along a schedule are measured on
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub scenes: Option<u64>,
-    /// Start from the weights in this model folder, rather than at random (autoencoder or denoising network)
+    /// Start from the weights in this model folder, rather than at random (autoencoder or denoising network); the model that a schedule
+    /// is learned for, rather than the built-in one
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
     /// Train the autoencoder without generic pictures, to see what these cost
@@ -94,8 +99,11 @@ pub fn run(args: TrainArgs) -> anyhow::Result<()> {
     if args.lr.is_some_and(|lr| !lr.is_finite() || lr <= 0.0) {
         bail!("--lr must be a positive number");
     }
-    if args.from.is_some() && !matches!(args.what, What::Vae | What::Unet) {
-        bail!("--from goes with `train vae` and `train unet`");
+    if args.from.is_some() && !matches!(args.what, What::Vae | What::Unet | What::Schedule) {
+        bail!("--from goes with `train vae`, `train unet` and `train schedule`");
+    }
+    if args.what == What::Schedule {
+        return super::learn::run(&args);
     }
     let stop = StopFlag::default();
     let on_signal = stop.clone();
@@ -159,6 +167,7 @@ impl Job {
             What::Judge => recipe::train_judge(&setup)?,
             What::Unet => recipe::train_unet(&setup)?,
             What::All => recipe::train_all(&setup)?,
+            What::Schedule => unreachable!("a schedule is learned without this kind of job"),
         })
     }
 }

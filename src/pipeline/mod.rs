@@ -7,6 +7,7 @@ mod files;
 mod footprint;
 mod generate;
 mod operations;
+pub mod schedule_learner;
 
 pub use crate::compute::{DeviceKind, Graphics, Precision};
 pub use crate::model::taps::{TapKey, TapKind};

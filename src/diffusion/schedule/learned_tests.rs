@@ -11,7 +11,7 @@ use crate::diffusion::ideal::GaussianData;
 use crate::diffusion::level::Level;
 use crate::diffusion::objective::eps_loss;
 use crate::diffusion::sampler::Denoise;
-use crate::diffusion::schedule::ScheduleInfo;
+use crate::diffusion::schedule::{ScheduleInfo, Stretch};
 use crate::host::HostTensor;
 use crate::noise::{Stream, gaussian_from, rng};
 use rand::RngExt;
@@ -120,20 +120,8 @@ fn the_learned_schedule_is_close_to_the_best_there_is() {
 fn freshly_measured_losses_vary_less_along_the_learned_schedule() {
     let (_, fit) = learned();
     let cosine = ScheduleInfo::find("squaredcos_cap_v2").unwrap().continuous(&[], 1000);
-    // The stretch of the cosine schedule between the same ends.
-    let time_of = |gamma: f64| {
-        let (mut low, mut high) = (0.0, 1.0);
-        for _ in 0..60 {
-            let middle = 0.5 * (low + high);
-            if -cosine.log_snr(middle) < gamma { low = middle } else { high = middle }
-        }
-        low
-    };
-    let (from, to) = (time_of(ENDS[0]), time_of(ENDS[1]));
-    let along_cosine = |time: f64| {
-        let at = from + (to - from) * time;
-        (-cosine.log_snr(at), (cosine.log_snr(at - 1e-6) - cosine.log_snr(at + 1e-6)) / 2e-6 * (to - from))
-    };
+    let cosine = Stretch::new(cosine, ENDS);
+    let along_cosine = |time: f64| cosine.at(time);
     // An estimate from one time, by what was measured there alone.
     let estimates = |samples: &[LossSample]| -> Vec<f64> { samples.iter().map(|s| 0.5 * s.loss / s.density).collect() };
     let variance = |values: &[f64]| {

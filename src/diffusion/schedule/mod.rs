@@ -12,6 +12,7 @@ mod monotone_network;
 mod noise_schedule;
 mod scaled_linear;
 mod sigmoid;
+mod stretch;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ pub use free::FreeCurve;
 pub use interpolation::MonotoneCubic;
 pub use monotone_network::{Gamma, MonotoneNetwork, Ready};
 pub use noise_schedule::{MAX_TRAIN_TIMESTEPS, NoiseSchedule, ScheduleError};
+pub use stretch::Stretch;
 
 /// A parameter of a schedule, with what a slider needs.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -194,7 +194,7 @@ fn run_settings(cx: &mut LabContext<'_>, ui: &mut Ui) {
     let mut steps = own.steps as f64;
     let spec = Spec {
         name: "Steps",
-        hint: "Evaluations of the model. More steps, smaller strides.",
+        hint: "Steps of the run; nearly every sampler asks the model once in each. More steps, smaller strides.",
         range: 2.0..=100.0,
         logarithmic: true,
         decimals: 0,
