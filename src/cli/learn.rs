@@ -70,7 +70,7 @@ fn finish(
     count: usize,
     losses: u64,
 ) -> Result<()> {
-    let mut measure = |name: &str, schedule: &dyn Fn(f64) -> (f64, f64)| -> Result<Value> {
+    let measure = |name: &str, schedule: &dyn Fn(f64) -> (f64, f64)| -> Result<Value> {
         let found = Measured::of(&pipeline.measure_losses(examples, schedule, count, &mut rng(args.seed, Stream::Eval))?);
         let Measured { mean, variance, error } = found;
         super::output::print(&format!("{name:>14}: loss {mean:.4}, variance of its estimate {variance:.4} +- {error:.4}"))?;
