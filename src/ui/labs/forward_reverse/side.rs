@@ -182,6 +182,7 @@ fn run_settings(cx: &mut LabContext<'_>, ui: &mut Ui) {
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             egui::ComboBox::from_id_salt("sampler")
                 .selected_text(current)
+                .height(theme.px(460.0))
                 .show_ui(ui, |ui| {
                     for sampler in SAMPLERS {
                         ui.selectable_value(&mut own.sampler, sampler.id.to_owned(), sampler.label).on_hover_text(sampler.paper);
