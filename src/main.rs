@@ -123,6 +123,13 @@ impl cli::Stage for Offscreen {
     fn pose(&mut self) {
         self.0.pose();
     }
+    fn look(&mut self, level: cli::Level) {
+        self.0.set_level(match level {
+            cli::Level::Overview => ui::labs::zoom::Level::Overview,
+            cli::Level::Operation => ui::labs::zoom::Level::Operation,
+            cli::Level::Numbers => ui::labs::zoom::Level::Numbers,
+        });
+    }
     fn is_settled(&self) -> bool {
         self.0.is_settled()
     }

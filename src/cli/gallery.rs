@@ -1,7 +1,7 @@
 //! `diffuscope gallery`: every lab as a picture, drawn off screen with the tensors of the real model.
 
 use super::offscreen::Offscreen;
-use super::options::{ModelArgs, Theme, WindowArgs};
+use super::options::{Level, ModelArgs, Theme, WindowArgs};
 use super::stage::{Player, Window};
 use super::{interrupt, output};
 use crate::figure;
@@ -17,7 +17,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  \
     diffuscope gallery --out gallery\n  \
-    diffuscope gallery --out gallery --size 1100x700 --theme light --lab guidance")]
+    diffuscope gallery --out gallery --size 1100x700 --theme light --lab guidance\n  \
+    diffuscope gallery --out gallery --level operation")]
 pub struct GalleryArgs {
     /// Folder for the files; it is made where it does not exist
     #[arg(long, value_name = "DIR")]
@@ -31,6 +32,9 @@ pub struct GalleryArgs {
     /// Colours
     #[arg(long, value_enum, default_value_t = Theme::Dark)]
     theme: Theme,
+    /// How near each lab is looked at
+    #[arg(long, value_enum, default_value_t = Level::Overview)]
+    level: Level,
     /// This lab alone
     #[arg(long, value_name = "ID")]
     lab: Option<String>,
@@ -78,6 +82,7 @@ pub fn run(args: &GalleryArgs, window: &Window) -> Result<()> {
         bar.set_message(lab.label);
         player.show_lab(lab.id);
         player.pose();
+        player.look(args.level);
         player
             .settle(Duration::from_secs(args.wait), |mut output| offscreen.take_textures(&mut output))
             .with_context(|| format!("cannot draw the lab \"{}\"", lab.label))?;

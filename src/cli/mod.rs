@@ -20,7 +20,7 @@ mod train;
 mod world;
 
 pub use interrupt::{Interrupted, check as check_interrupt, on_interrupt};
-pub use options::{Theme, WindowArgs};
+pub use options::{Level, Theme, WindowArgs};
 pub use stage::{FigureAsk, FigureGround, Lab, OpenStage, Stage, Window};
 
 use clap::Subcommand;

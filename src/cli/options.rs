@@ -46,6 +46,17 @@ pub enum Theme {
     Light,
 }
 
+/// How near a lab is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Level {
+    /// The lab as a whole
+    Overview,
+    /// The one operation behind what it shows
+    Operation,
+    /// The numbers of that operation at one place
+    Numbers,
+}
+
 /// How the window opens.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct WindowArgs {

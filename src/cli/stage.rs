@@ -2,7 +2,7 @@
 //!
 //! Commands do not know the window; `main` puts it behind this trait.
 
-use super::options::WindowArgs;
+use super::options::{Level, WindowArgs};
 use crate::figure::{Export, State};
 use anyhow::{Result, bail};
 use eframe::egui;
@@ -17,6 +17,8 @@ pub trait Stage {
     fn show_lab(&mut self, id: &str);
     /// Stops the clock where the lab on view is worth a picture.
     fn pose(&mut self);
+    /// Looks at the lab on view from so near.
+    fn look(&mut self, level: Level);
     /// Whether everything that the lab on view asked for has come.
     fn is_settled(&self) -> bool;
     /// Whether nothing will come, because the model could not be opened.
@@ -120,6 +122,11 @@ impl Player {
     /// Stops the clock where the lab is worth a picture.
     pub fn pose(&mut self) {
         self.stage.pose();
+    }
+
+    /// Looks at the lab from so near.
+    pub fn look(&mut self, level: Level) {
+        self.stage.look(level);
     }
 
     /// What a hand does before the next frame.

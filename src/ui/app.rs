@@ -6,6 +6,7 @@ use super::clock::{Clock, Pace};
 use super::dialogs::{Answer, Dialogs};
 use super::export::ink::Ink;
 use super::export::{Check, Sheet};
+use super::labs::zoom::{Level, Zoom};
 use super::labs::{LABS, Lab, LabContext, LabInfo, Wish};
 use super::notices::{Pressed, Tone};
 use super::session::{Backend, ModelState, Session};
@@ -14,7 +15,8 @@ use super::theme::{self, Theme, ThemeChoice};
 use super::widgets::textures::Textures;
 use crate::figure::Figure;
 use crate::worker::protocol::{DeviceKind, ModelSource, PictureSource};
-use egui::{Context, Frame, Key, Panel, Rect, Ui};
+use egui::containers::scroll_area::{DragScroll, ScrollSource};
+use egui::{Context, Frame, Key, Panel, Rect, ScrollArea, Ui};
 use std::sync::Arc;
 
 /// Under this key the settings lie in eframe's storage.
@@ -65,8 +67,10 @@ impl Default for Options {
     }
 }
 
-/// How much larger everything is on the whole screen, where it is seen from the back of a room.
-const PRESENTED: f32 = 1.2;
+/// How much larger everything is on the whole screen, where it is seen from the back of a room: as much as a lab still fits.
+const PRESENTED: f32 = 1.16;
+/// The least room that a lab is drawn in, in design units; where larger text leaves less, it scrolls.
+const LEAST: [f32; 2] = [812.0, 638.0];
 
 /// The window.
 pub struct App {
@@ -75,6 +79,8 @@ pub struct App {
     pub(super) clock: Clock,
     pub(super) session: Session,
     labs: Vec<Box<dyn Lab>>,
+    /// How near each lab is looked at.
+    zooms: Vec<Zoom>,
     textures: Textures,
     pub(super) dialogs: Dialogs,
     theme: Theme,
@@ -142,6 +148,7 @@ impl App {
             clock,
             session,
             labs: LABS.iter().map(|lab| (lab.make)()).collect(),
+            zooms: LABS.iter().map(|_| Zoom::default()).collect(),
             textures: Textures::default(),
             dialogs: Dialogs::new(save_into),
             theme,
@@ -198,6 +205,18 @@ impl App {
         }
     }
 
+    /// How near the open lab is looked at.
+    pub fn level(&self) -> Level {
+        self.zooms[self.lab_index()].level
+    }
+
+    /// Looks at the open lab from so near.
+    pub fn set_level(&mut self, level: Level) {
+        let index = self.lab_index();
+        self.zooms[index].go(level);
+        self.settled = false;
+    }
+
     /// Dark or light.
     pub fn set_theme(&mut self, choice: ThemeChoice) {
         self.settings.theme = choice;
@@ -209,7 +228,7 @@ impl App {
         self.clock.playing = false;
         self.clock.turn(direction);
         self.clock.set(timestep);
-        self.settled = false;
+        self.set_level(Level::Overview);
     }
 
     /// Whether everything that the open lab shows is computed and drawn.
@@ -345,12 +364,14 @@ impl App {
     }
 
     fn context<'a>(&'a mut self, wishes: &'a mut Vec<Wish>, now_secs: f64) -> LabContext<'a> {
+        let index = self.lab_index();
         LabContext {
             work: &mut self.settings.work,
             session: &mut self.session,
             clock: &mut self.clock,
             theme: &self.theme,
             textures: &mut self.textures,
+            zoom: &mut self.zooms[index],
             wishes,
             now_secs,
         }
@@ -387,8 +408,10 @@ impl App {
         let fill = theme.palette().panel;
         let frame = |x, y| Frame::new().fill(fill).inner_margin(theme.margin_xy(x, y));
         Panel::left("rail").exact_size(theme.px(rail::WIDTH)).resizable(false).frame(frame(8.0, 10.0)).show(ui, |ui| {
-            if let Some(id) = rail::show(ui, &theme, &self.settings.lab.clone()) {
-                self.show_lab(id);
+            match rail::show(ui, &theme, &self.settings.lab.clone(), self.level()) {
+                Some(rail::Pressed::Lab(id)) => self.show_lab(id),
+                Some(rail::Pressed::Level(level)) => self.set_level(level),
+                None => {}
             }
         });
         let mut asked = None;
@@ -419,16 +442,29 @@ impl App {
     fn lab_ui(&mut self, ui: &mut Ui, lab: &mut dyn Lab, wishes: &mut Vec<Wish>, now: f64) {
         let theme = self.theme;
         let p = theme.palette();
-        let side = Frame::new().fill(p.panel).inner_margin(theme.margin_xy(22.0, 20.0));
+        // The bar of the panel that scrolls lies in its margin, not over its numbers.
+        let bar = theme.px(14.0);
+        let mut side = Frame::new().fill(p.panel).inner_margin(theme.margin_xy(22.0, 20.0));
+        side.inner_margin.right -= bar.min(127.0) as i8;
         Panel::right("side").exact_size(theme.px(348.0)).resizable(false).frame(side).show(ui, |ui| {
-            egui::ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-                ui.set_max_width(ui.available_width() - theme.px(2.0));
+            ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+                ui.set_max_width(ui.available_width() - bar);
                 lab.side_ui(&mut self.context(wishes, now), ui);
             });
         });
         let middle = Frame::new().fill(p.ground).inner_margin(theme.margin_xy(22.0, 16.0));
         let shown = egui::CentralPanel::default().frame(middle).show(ui, |ui| {
-            lab.main_ui(&mut self.context(wishes, now), ui);
+            let least = egui::Vec2::from(LEAST.map(|units| theme.px(units)));
+            if ui.available_width() >= least.x && ui.available_height() >= least.y {
+                return lab.main_ui(&mut self.context(wishes, now), ui);
+            }
+            // Dragging is for what lies in the lab.
+            let source = ScrollSource { drag: DragScroll::Never, ..ScrollSource::ALL };
+            ScrollArea::both().auto_shrink(false).scroll_source(source).show(ui, |ui| {
+                let room = Rect::from_min_size(ui.max_rect().min, least.max(ui.max_rect().size()));
+                ui.scope_builder(egui::UiBuilder::new().max_rect(room), |ui| lab.main_ui(&mut self.context(wishes, now), ui));
+                ui.expand_to_include_rect(room);
+            });
         });
         self.lab_rect = Some(shown.response.rect);
     }

@@ -129,6 +129,10 @@ impl Dialogs {
     /// # Errors
     /// What to tell the person when no thread can be started.
     pub fn ask_save_row(&mut self, ctx: &egui::Context, name: &str, pictures: Vec<HostTensor>) -> Result<(), String> {
+        if let Some(folder) = &self.folder {
+            let answer = Answer::SaveRow(folder.join(name), pictures);
+            return self.run(ctx, None, std::future::ready(Some(answer)));
+        }
         let dialog = rfd::AsyncFileDialog::new().set_title("Save the pictures").set_file_name(name).add_filter("PNG", &["png"]);
         let dialog = dialog.save_file();
         let unasked = Answer::SaveRow(home().join(name), pictures.clone());

@@ -4,6 +4,7 @@ use super::app::App;
 use super::chrome::top_bar::Action;
 use super::clock::{Clock, Direction};
 use super::labs::LABS;
+use super::labs::zoom::Level;
 use super::settings::{Work, roll};
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
@@ -73,6 +74,12 @@ impl App {
                 self.help = false;
             }
             return;
+        }
+        if self.level() != Level::Overview && pressed(Modifiers::NONE, Key::Escape) {
+            self.set_level(self.level().farther());
+        }
+        if pressed(Modifiers::NONE, Key::Z) {
+            self.set_level(self.level().nearer());
         }
         if self.presenting && pressed(Modifiers::NONE, Key::Escape) {
             self.act(ctx, Action::Present);

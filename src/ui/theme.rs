@@ -189,6 +189,19 @@ impl Palette {
         Self::mix(Self::mix(self.signal, self.noise, share), middle, 1.6 * share * (1.0 - share))
     }
 
+    /// The darker or the lighter ink, whichever stands out more on `ground`.
+    pub fn over(&self, ground: Color32) -> Color32 {
+        let luminance = |c: Color32| {
+            let [r, g, b, _] = egui::Rgba::from(c).to_array();
+            0.2126 * r + 0.7152 * g + 0.0722 * b
+        };
+        let contrast = |ink: Color32| {
+            let (a, b) = (luminance(ink), luminance(ground));
+            (a.max(b) + 0.05) / (a.min(b) + 0.05)
+        };
+        if contrast(self.accent) >= contrast(self.on_accent) { self.accent } else { self.on_accent }
+    }
+
     /// `a` and `b` mixed, `share` of `b`.
     pub fn mix(a: Color32, b: Color32, share: f32) -> Color32 {
         let share = share.clamp(0.0, 1.0);
@@ -503,6 +516,18 @@ mod tests {
             }
         });
         out.textures_delta.clear();
+    }
+
+    #[test]
+    fn numbers_are_legible_on_every_colour() {
+        for choice in ThemeChoice::ALL {
+            let p = Palette::of(choice);
+            for i in 0..512_u32 {
+                let ground = Color32::from_rgb((i % 8 * 36) as u8, (i / 8 % 8 * 36) as u8, (i / 64 * 36) as u8);
+                let ratio = contrast(p.over(ground), ground);
+                assert!(ratio >= 4.0, "{choice:?} on {ground:?}: {ratio:.2}");
+            }
+        }
     }
 
     #[test]

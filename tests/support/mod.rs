@@ -26,6 +26,7 @@ struct Shared {
     fail_picture: Option<String>,
     fail_model: Option<String>,
     slow: bool,
+    most_waiting: usize,
 }
 
 /// What a test sees of the stand-in, and how it makes it misbehave.
@@ -50,6 +51,12 @@ impl Control {
     /// Opening the model fails with this message.
     pub fn fail_model(&self, message: &str) {
         self.lock().fail_model = Some(message.to_owned());
+    }
+
+    /// The most jobs and answers that have waited at one time.
+    #[allow(dead_code, reason = "one test file asks")]
+    pub fn most_waiting(&self) -> usize {
+        self.lock().most_waiting
     }
 
     /// From now on runs hardly get on.
@@ -462,7 +469,11 @@ impl Backend for StandIn {
         let portions = if slow { usize::from(self.polls.is_multiple_of(50)) } else { 4 };
         (0..portions).for_each(|_| self.work());
         let count = self.events.len().min(max);
-        self.events.drain(..count).collect()
+        let taken = self.events.drain(..count).collect();
+        let waiting = self.queue.len() + self.events.len();
+        let mut shared = self.control.lock();
+        shared.most_waiting = shared.most_waiting.max(waiting);
+        taken
     }
 
     fn progress(&self, slot: Slot) -> Option<(usize, usize)> {

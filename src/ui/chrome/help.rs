@@ -14,6 +14,7 @@ pub const SHORTCUTS: &[(&str, &str)] = &[
     ("L", "Loop on or off"),
     ("[  ]", "Slower, faster"),
     ("1  2  3", "The labs"),
+    ("Z  Esc", "Nearer, to the numbers; and back"),
     ("R", "Roll the seed"),
     ("Shift R", "Reset the lab"),
     ("Delete", "Reset the slider in focus"),
@@ -28,7 +29,7 @@ pub const SHORTCUTS: &[(&str, &str)] = &[
     ("Ctrl S", "Save a figure"),
     ("Ctrl +  −  0", "Larger, smaller, normal"),
     ("?", "This list"),
-    ("Esc", "Close, or leave a text field"),
+    ("Esc", "Close, or leave a field"),
 ];
 
 /// Shows the overlay. Returns whether it is to be closed.

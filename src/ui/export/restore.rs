@@ -5,6 +5,7 @@ use crate::figure::State;
 use crate::ui::app::App;
 use crate::ui::clock::Direction;
 use crate::ui::labs::LABS;
+use crate::ui::labs::zoom::Level;
 use crate::ui::notices::Tone;
 use crate::ui::settings::Work;
 use egui::Context;
@@ -40,6 +41,7 @@ impl App {
         self.settings.work = work.clone();
         (self.session.prompt, self.session.negative) = (work.prompt.clone(), work.negative.clone());
         self.show_lab(&state.lab);
+        self.set_level(Level::Overview);
         self.clock.playing = false;
         self.clock.turn(if state.clock.forward { Direction::Forward } else { Direction::Reverse });
         self.clock.set(state.clock.timestep);

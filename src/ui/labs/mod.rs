@@ -1,8 +1,11 @@
-//! The labs: one file each and one line in [`LABS`].
+//! The labs: one file or folder each and one line in [`LABS`]; and what they share: formulas, readings, the levels of looking.
 
+pub mod formula;
 pub mod forward_reverse;
 pub mod guidance;
+pub mod reading;
 pub mod schedules;
+pub mod zoom;
 
 use super::clock::{Clock, Direction, Pace};
 use super::export::ink::Ink;
@@ -27,6 +30,8 @@ pub struct LabContext<'a> {
     pub theme: &'a Theme,
     /// Tensors as textures.
     pub textures: &'a mut Textures,
+    /// How near the lab is looked at.
+    pub zoom: &'a mut zoom::Zoom,
     /// What the lab wants done that it cannot do itself.
     pub wishes: &'a mut Vec<Wish>,
     /// Seconds since the start.

@@ -5,6 +5,8 @@
 mod figure;
 
 use super::forward_reverse::{ClosedForm, ForwardNoise, Signed};
+use super::reading::{Kind, Reading};
+use super::zoom::{self, Operation, Part};
 use super::{Lab, LabContext};
 use crate::diffusion::{Level, NoiseSchedule, SCHEDULES};
 use crate::figure::Figure;
@@ -15,7 +17,7 @@ use crate::ui::widgets::controls::{math_readout, paragraph, section, text_button
 use crate::ui::widgets::math::{self, Math, equation, num, op, row, scientific, sym, word};
 use crate::ui::widgets::meaning::{self, Meaning};
 use crate::ui::widgets::slider::{self, Spec};
-use crate::ui::widgets::textures::Mapping;
+use crate::ui::widgets::textures::{Mapping, Scale};
 use crate::ui::widgets::tile;
 use egui::{Align2, Color32, Rect, Role, Sense, Stroke, Ui, UiBuilder, WidgetInfo, pos2, vec2};
 use egui_plot::{AxisHints, GridMark, Line, LineStyle, Plot, PlotBounds, PlotPoint, PlotPoints, Points, VLine};
@@ -73,7 +75,7 @@ impl Quantity {
     const fn name(self) -> &'static str {
         match self {
             Self::AlphaBar => "Plot of alpha bar",
-            Self::Roots => "Plot of root alpha bar and root of 1 minus alpha bar",
+            Self::Roots => "Plot of the roots of both shares",
             Self::Snr => "Plot of the signal-to-noise ratio",
             Self::Beta => "Plot of beta",
         }
@@ -196,13 +198,23 @@ impl Lab for Schedules {
         let room = ui.available_rect_before_wrap();
         let (gap, label, numbers) = (theme.px(18.0), theme.px(32.0), theme.px(28.0));
         let most = (room.width() - 3.0 * gap) / 4.0;
-        let edge = most.min(room.height() * 0.42 - label - numbers).max(64.0).floor();
+        // Beside the operation the pictures are there to choose from.
+        let share = if cx.zoom.is_near() { 0.28 } else { 0.42 };
+        let edge = most.min(room.height() * share - label - numbers).max(64.0).floor();
         let pictures = room.bottom() - edge - label - numbers;
         let plots = Rect::from_min_max(room.min, pos2(room.right(), pictures - theme.px(10.0)));
         let cell = vec2((plots.width() - gap) * 0.5, (plots.height() - theme.px(6.0)) * 0.5);
-        for (i, quantity) in Quantity::ALL.into_iter().enumerate() {
-            let offset = vec2((i % 2) as f32 * (cell.x + gap), (i / 2) as f32 * (cell.y + theme.px(6.0)));
-            self.plot(cx, ui, quantity, Rect::from_min_size(plots.min + offset, cell));
+        if cx.zoom.is_near() {
+            let operation = self.operation(cx);
+            zoom::show(cx, ui, plots, operation);
+        } else {
+            for (i, quantity) in Quantity::ALL.into_iter().enumerate() {
+                let offset = vec2((i % 2) as f32 * (cell.x + gap), (i / 2) as f32 * (cell.y + theme.px(6.0)));
+                self.plot(cx, ui, quantity, Rect::from_min_size(plots.min + offset, cell));
+            }
+        }
+        if cx.zoom.is_near() {
+            zoom::dim(ui, room.with_min_y(pictures));
         }
         let step = edge + if most > edge { (room.width() - 4.0 * edge) / 3.0 } else { gap };
         for index in 0..SCHEDULES.len().min(SHOWN) {
@@ -229,6 +241,20 @@ impl Lab for Schedules {
 }
 
 impl Schedules {
+    /// The noise that the schedule in focus gives the picture at the clock's timestep.
+    fn operation(&mut self, cx: &LabContext<'_>) -> Option<Operation> {
+        let index = SCHEDULES.iter().position(|s| s.id == cx.work.schedules.focus).unwrap_or(0);
+        let picture = cx.session.picture.clone()?;
+        let level = self.curves[index].level(cx.clock.timestep())?;
+        let x0 = self.signed.of(&picture.pixels);
+        let eps = self.noise.of(cx.work.seed, x0.shape());
+        let x = self.closed[index].at(&x0, &eps, level).x.clone();
+        let reading = Reading::Sum { chain: false, coefficients: [level.alpha, level.sigma], tensors: [x0, eps, x] };
+        let given = Part::operands(&reading)?;
+        let title = format!("{} at t = {}", SCHEDULES[index].label, cx.clock.timestep());
+        Some(Operation { title, kind: Kind::Pixels, reading, given, look: (1.0, Scale::Linear) })
+    }
+
     fn plot(&self, cx: &mut LabContext<'_>, ui: &mut Ui, quantity: Quantity, rect: Rect) {
         let theme = cx.theme;
         let p = theme.palette();
@@ -307,6 +333,15 @@ impl Schedules {
         if let Some(meaning) = quantity.meaning() {
             meaning::mark(ui, theme, rect, meaning);
         }
+        if response.response.has_focus() {
+            // A plot with the keyboard moves its playhead, as the track below does.
+            let (steps, _, _) = slider::asked(ui, &response.response, rect);
+            if steps != 0.0 {
+                cx.clock.playing = false;
+                cx.clock.set(timestep.round() + 10.0 * steps);
+            }
+            ui.painter().rect_stroke(rect, theme.px(4.0), Stroke::new(2.0, p.dim), egui::StrokeKind::Outside);
+        }
         if let Some(pointer) = response.response.interact_pointer_pos() {
             cx.clock.playing &= !response.response.dragged();
             cx.clock.set(response.transform.value_from_position(pointer).x);
@@ -349,6 +384,9 @@ impl Schedules {
         let response = ui.interact(rect, ui.scope_id().with(("schedule", info.id)), Sense::click());
         response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, chosen, info.label));
         if response.clicked() {
+            if chosen {
+                cx.zoom.go(cx.zoom.level.max(zoom::Level::Operation));
+            }
             cx.work.schedules.focus = info.id.to_owned();
         }
         let hue = p.schedules[index];
@@ -378,11 +416,17 @@ impl Schedules {
             let y = picture.bottom() + theme.px(16.0);
             let font = theme.font(Weight::Medium, 13.5);
             let alpha = format!("ᾱ {:.4}", level.alpha_bar());
-            ui.painter().text(pos2(rect.left(), y), Align2::LEFT_CENTER, alpha, font.clone(), p.text);
-            let snr = format!("SNR {}", scientific(level.snr()));
-            ui.painter().text(pos2(rect.right(), y), Align2::RIGHT_CENTER, snr, font, p.dim);
+            let alpha = ui.painter().text(pos2(rect.left(), y), Align2::LEFT_CENTER, alpha, font.clone(), p.text);
+            let snr = ui.painter().layout_no_wrap(format!("SNR {}", scientific(level.snr())), font, p.dim);
+            let left = rect.right() - snr.size().x;
+            if left > alpha.right() + theme.px(8.0) {
+                ui.painter().galley(pos2(left, y - snr.size().y * 0.5), snr, p.dim);
+            }
         }
-        response.on_hover_text(format!("{}. Press to bring it into focus and set its parameters at the right.", info.paper));
+        response.on_hover_text(format!(
+            "{}. Press to bring it into focus and set its parameters at the right; press again for its operation.",
+            info.paper
+        ));
     }
 
     fn explain(&self, cx: &mut LabContext<'_>, ui: &mut Ui) {

@@ -51,6 +51,13 @@ impl Grid {
         let min = corner + vec2(column as f32, row as f32) * (self.cell + self.gap);
         Rect::from_min_max(min.round(), (min + Vec2::splat(self.cell)).round())
     }
+
+    /// The channel whose cell a point is in, and the place in that cell, in shares of its width and height.
+    pub fn place_at(&self, corner: Pos2, at: Pos2) -> Option<(usize, [f32; 2])> {
+        let cells = (0..self.channels).map(|channel| (channel, self.cell(corner, channel)));
+        let (channel, cell) = cells.into_iter().find(|(_, cell)| cell.contains(at))?;
+        Some((channel, ((at - cell.min) / cell.size()).into()))
+    }
 }
 
 /// How numbers become colours, and the name that the textures are kept under.
@@ -137,6 +144,10 @@ mod tests {
             assert!(channels.div_ceil(Grid::low(channels)) <= 2);
         }
         assert_eq!([4, 8, 16].map(Grid::compact), [2, 4, 4]);
+        let grid = Grid { channels: 8, columns: 2, cell: 20.0, gap: 4.0 };
+        let (channel, at) = grid.place_at(Pos2::new(100.0, 100.0), Pos2::new(129.0, 153.0)).expect("a cell");
+        assert!(channel == 5 && at.iter().all(|share| (share - 0.25).abs() < 1e-6));
+        assert!(grid.place_at(Pos2::new(100.0, 100.0), Pos2::new(122.0, 110.0)).is_none(), "between two cells");
         assert_eq!([1, 4, 8, 16].map(Grid::low), [4, 4, 4, 8]);
     }
 }

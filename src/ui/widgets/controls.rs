@@ -2,6 +2,7 @@
 
 use super::icons::{self, Icon};
 use super::math::{self, Math};
+use super::meaning::{self, Meaning};
 use crate::ui::theme::{Palette, Symbol, Theme, Weight};
 use egui::{Align2, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, vec2};
 
@@ -171,6 +172,8 @@ pub fn share_bar(ui: &mut Ui, theme: &Theme, signal: f64) {
     let clip = ui.painter().with_clip_rect(left);
     clip.rect_filled(rect, radius, p.symbol(Symbol::Signal));
     ui.painter().vline(left.right(), rect.y_range().expand(2.0), Stroke::new(2.0, p.panel));
+    meaning::mark_gently(ui, theme, left, Meaning::AlphaBar);
+    meaning::mark_gently(ui, theme, rect.with_min_x(left.right()), Meaning::NoiseShare);
     response.on_hover_text("Share of the variance: signal ᾱ at the left, noise 1 − ᾱ at the right.");
 }
 

@@ -26,6 +26,9 @@ pub enum Icon {
     ForwardReverse,
     Schedules,
     Guidance,
+    Overview,
+    Operation,
+    Numbers,
 }
 
 fn arc(center: Pos2, radius: f32, from: f32, to: f32) -> Vec<Pos2> {
@@ -139,6 +142,22 @@ pub fn paint(painter: &Painter, rect: Rect, icon: Icon, color: Color32) {
             head(at(-0.25, -0.75), -TAU * 0.2);
             line(vec![at(-0.75, 0.75), at(0.7, -0.2)]);
             head(at(0.78, -0.25), -TAU * 0.09);
+        }
+        Icon::Overview => {
+            for (x, y) in [(-0.8, -0.8), (0.12, -0.8), (-0.8, 0.12), (0.12, 0.12)] {
+                painter.rect_stroke(Rect::from_two_pos(at(x, y), at(x + 0.68, y + 0.68)), 1.0, stroke, egui::StrokeKind::Middle);
+            }
+        }
+        Icon::Operation => {
+            line(vec![at(-0.85, -0.35), at(-0.05, -0.35)]);
+            line(vec![at(-0.45, -0.75), at(-0.45, 0.05)]);
+            for y in [0.3, 0.7] {
+                line(vec![at(0.05, y), at(0.85, y)]);
+            }
+        }
+        Icon::Numbers => {
+            line(vec![at(-0.75, -0.45), at(-0.45, -0.7), at(-0.45, 0.7)]);
+            painter.rect_stroke(Rect::from_two_pos(at(0.05, -0.7), at(0.7, 0.7)), half * 0.3, stroke, egui::StrokeKind::Middle);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! these lights up the symbol.
 
 use crate::ui::theme::{Palette, Theme};
-use egui::{Context, Id, Rect, Stroke, StrokeKind, Ui};
+use egui::{Color32, Context, Id, Rect, Stroke, StrokeKind, Ui};
 
 /// What symbols stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,15 +109,29 @@ pub fn mark(ui: &Ui, theme: &Theme, rect: Rect, meaning: Meaning) {
     if ui.rect_contains_pointer(rect) {
         point(ui.ctx(), meaning);
     }
-    let p = theme.palette();
-    match lit(ui.ctx()) {
-        Some(lit) if lit == meaning => {
-            let ring = Stroke::new(theme.px(2.5), p.accent);
-            ui.painter().rect_stroke(rect, theme.px(6.0), ring, StrokeKind::Outside);
-        }
-        Some(_) => {
-            ui.painter().rect_filled(rect, theme.px(6.0), Palette::faint(p.ground, 0.45));
-        }
-        None => {}
+    ring(ui, theme, rect, meaning);
+    if lit(ui.ctx()).is_some_and(|lit| lit != meaning) {
+        ui.painter().rect_filled(rect, theme.px(6.0), Palette::faint(theme.palette().ground, 0.45));
     }
+}
+
+/// The same for what is to stay legible while something else is meant.
+pub fn mark_gently(ui: &Ui, theme: &Theme, rect: Rect, meaning: Meaning) {
+    if ui.rect_contains_pointer(rect) {
+        point(ui.ctx(), meaning);
+    }
+    ring(ui, theme, rect, meaning);
+}
+
+/// The ring round what is meant.
+pub fn ring(ui: &Ui, theme: &Theme, rect: Rect, meaning: Meaning) {
+    if lit(ui.ctx()) == Some(meaning) {
+        let ring = Stroke::new(theme.px(2.5), theme.palette().accent);
+        ui.painter().rect_stroke(rect, theme.px(6.0), ring, StrokeKind::Outside);
+    }
+}
+
+/// A colour as it is while its own meaning or none is lit, else stepping back.
+pub fn shade(ctx: &Context, theme: &Theme, color: Color32, meaning: Meaning) -> Color32 {
+    if lit(ctx).is_none_or(|lit| lit == meaning) { color } else { Palette::mix(color, theme.palette().panel, 0.7) }
 }

@@ -10,6 +10,8 @@ use egui::{Align2, Rect, Response, Role, Sense, Stroke, StrokeKind, TextureId, U
 pub enum Badge {
     /// Computed in pixels by the closed form or the chain, nothing approximate.
     ExactPixels,
+    /// Latents as they are, a colour for each number.
+    Latents,
     /// Latents turned into a picture by the autoencoder.
     Decoded,
     /// What the model believes, turned into a picture by the autoencoder.
@@ -27,6 +29,7 @@ impl Badge {
     pub const fn label(self) -> &'static str {
         match self {
             Self::ExactPixels => "exact pixels",
+            Self::Latents => "latents, not decoded",
             Self::Decoded => "decoded by the VAE",
             Self::Prediction => "model's prediction",
             Self::Coarse => "coarse",
@@ -41,6 +44,7 @@ impl Badge {
             Self::ExactPixels => {
                 "Each pixel is computed by the formula on the right. Values outside black and white are clipped for display."
             }
+            Self::Latents => "Each number of the latents as it is, all on one colour scale.",
             Self::Decoded => "The latents at this timestep, turned into pixels by the autoencoder's decoder.",
             Self::Prediction => "The clean latents that the model predicts from the noisy ones, decoded by the autoencoder.",
             Self::Coarse => "Finished picture of a run with few steps, shown first. The full run follows.",

@@ -1,6 +1,7 @@
 //! The guidance slider: a wide track with marks that mean something, and both conventions beside it.
 
 use super::math::{self, num_left, row, sym, word};
+use super::meaning::{self, Meaning};
 use super::slider;
 use crate::ui::theme::{Palette, Symbol, Theme, Weight};
 use egui::{Align2, Rect, Sense, Stroke, Ui, pos2, vec2};
@@ -41,7 +42,7 @@ pub fn show(ui: &mut Ui, theme: &Theme, scale: &mut f64) -> (bool, bool) {
     math::inline(
         painter,
         theme,
-        &row([sym("w", Symbol::Guided), word(" = ", Symbol::Guided), num_left(*scale, 2, 1, Symbol::Guided)]),
+        &row([sym("w", Symbol::Guided), word(" = ", Symbol::Guided), num_left(*scale, 2, 1, Symbol::Guided)]).meaning(Meaning::Scale),
         32.0,
         pos2(rect.left(), baseline),
     );
@@ -84,6 +85,7 @@ pub fn show(ui: &mut Ui, theme: &Theme, scale: &mut f64) -> (bool, bool) {
     painter.rect_filled(handle.expand(theme.px(3.0)), handle.width(), p.ground);
     painter.rect_filled(handle, handle.width(), p.accent);
     super::controls::focus_ring(ui, theme, &response, rect, 6.0);
+    meaning::ring(ui, theme, track.expand2(vec2(theme.px(8.0), theme.px(14.0))), Meaning::Scale);
     let held = response.is_pointer_button_down_on();
     let response = response.on_hover_cursor(egui::CursorIcon::ResizeHorizontal);
     if !held {

@@ -157,7 +157,7 @@ impl ForwardReverse {
         let (label, hint) = if Self::bridge_is_open(cx) {
             ("Back to the sum", "Closes the bridge. Key B or Esc")
         } else {
-            ("Restore from here", "Runs the model backwards from this x_t: what comes back, and what is invented? Key B")
+            ("Restore from here", "Runs the model backwards from the noisy picture: what comes back, and what is invented? Key B")
         };
         if text_button(ui, theme, None, label, hint).clicked() {
             Self::cross_bridge(cx);
@@ -256,7 +256,7 @@ impl ForwardReverse {
         }
         let level = cx.session.levels.level(cx.clock.timestep());
         let text = format!(
-            "{:.0} % of the variance of this x_t is still signal. What it holds comes back; what was lost is invented to fit the prompt.",
+            "{:.0} % of the variance at this t is still signal. What is held there comes back; what was lost is invented to fit the prompt.",
             100.0 * level.alpha_bar()
         );
         if ui.available_height() > theme.px(44.0) {

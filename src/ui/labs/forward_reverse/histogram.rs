@@ -12,6 +12,7 @@ use crate::ui::labs::LabContext;
 use crate::ui::theme::{Palette, Symbol, Theme, Weight};
 use crate::ui::widgets::controls::{paragraph, section};
 use crate::ui::widgets::math::{self, Math, format_number, row, sym, word};
+use crate::ui::widgets::meaning::{self, Meaning};
 use egui::{Align2, Color32, Rect, Role, Sense, Shape, Stroke, Ui, WidgetInfo, pos2, vec2};
 
 /// Values from `-RANGE` to `RANGE` have bins; what lies outside is counted apart.
@@ -106,6 +107,7 @@ pub fn show(ui: &mut Ui, theme: &Theme, bars: &Histogram, beside: &Beside<'_>) {
     let spoken = format!("Histogram of x t, mean {:.3}, deviation {:.3}", bars.mean, bars.deviation);
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &spoken));
     let plot = Rect::from_min_max(rect.min, pos2(rect.right(), rect.bottom() - theme.px(18.0)));
+    meaning::mark_gently(ui, theme, rect, Meaning::Xt);
     let peak = |h: &Histogram| h.density.iter().copied().fold(0.0, f64::max);
     let tallest = match beside {
         Beside::Mixture(mean, deviation) => gaussian(*mean, *mean, *deviation).min(3.0),
@@ -144,7 +146,7 @@ pub fn show(ui: &mut Ui, theme: &Theme, bars: &Histogram, beside: &Beside<'_>) {
         painter.text(at, Align2::CENTER_CENTER, text, theme.font(Weight::Regular, 12.0), p.dim);
     }
     response.on_hover_text(
-        "How often each value occurs in x_t. With time the values take the shape of N(0, 1), whatever the picture was; that is why a \
+        "How often each value occurs in the noisy picture. With time the values take the shape of N(0, 1), whatever the picture was; that is why a \
          reverse run can start from noise alone.",
     );
     let x_t = || sym("x", Symbol::Plain).with_index("t");

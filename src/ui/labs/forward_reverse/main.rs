@@ -3,7 +3,7 @@
 use super::{ForwardReverse, Process, Settings, Space, strip};
 use crate::host::HostTensor;
 use crate::ui::clock::Direction;
-use crate::ui::labs::{LabContext, Wish};
+use crate::ui::labs::{LabContext, Wish, zoom};
 use crate::ui::session::ModelState;
 use crate::ui::settings;
 use crate::ui::theme::Symbol;
@@ -56,16 +56,25 @@ impl ForwardReverse {
         let film = Rect::from_min_max(pos2(room.left(), upper), pos2(room.right(), lower));
         let body = Rect::from_min_max(room.min, pos2(room.right(), film.top() - theme.px(12.0)));
         self.keys(cx, ui);
-        if Self::bridge_is_open(cx) {
+        if cx.zoom.is_near() {
+            let operation = self.operation(cx);
+            zoom::show(cx, ui, body, operation);
+        } else if Self::bridge_is_open(cx) {
             self.bridge_ui(cx, ui, body);
         } else {
             self.body(cx, ui, body);
+        }
+        if cx.zoom.is_near() {
+            zoom::dim(ui, film.with_max_y(room.bottom()));
         }
         self.film_strip(cx, ui, film, room.height() - tree);
         if tree > 0.0 {
             self.tree_ui(cx, ui, Rect::from_min_max(pos2(room.left(), lower + theme.px(6.0)), room.max));
         }
-        self.probe_ui(cx, ui);
+        if !cx.zoom.is_near() {
+            self.probe_ui(cx, ui);
+            self.look_at_pinned(cx);
+        }
     }
 
     /// The lab's own keys, where nobody types.

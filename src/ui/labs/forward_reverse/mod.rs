@@ -24,7 +24,6 @@ pub use bridge::Difference;
 pub use histogram::Histogram;
 pub use noising::{ClosedForm, ForwardNoise, Signed};
 pub use probe::Probe;
-pub use reading::{Cell, Kind, Reading};
 
 use super::{Lab, LabContext};
 use crate::diffusion::SAMPLERS;

@@ -4,7 +4,7 @@ use super::main::LATENT_RANGE;
 use super::{ForwardReverse, Process};
 use crate::diffusion::Level;
 use crate::host::HostTensor;
-use crate::ui::labs::LabContext;
+use crate::ui::labs::{LabContext, zoom};
 use crate::ui::theme::{Symbol, Weight};
 use crate::ui::widgets::channels::{self, Grid, Look};
 use crate::ui::widgets::math::{self, Math, format_number, num, row, sym, word};
@@ -48,6 +48,15 @@ impl ForwardReverse {
             self.probe.small(rect, part.shape()[2]);
             let first = if chain { Meaning::Before } else { Meaning::X0 };
             self.probe.mark(ui, theme, rect, [first, Meaning::Noise, Meaning::Xt][i]);
+            // A click looks nearer; the probe's outlines lie over it.
+            let name = ["Operand 1 of the operation", "Operand 2 of the operation", "Result of the operation"][i];
+            let response = ui.interact(rect, ui.scope_id().with(("part", i)), egui::Sense::click());
+            response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name));
+            crate::ui::widgets::controls::focus_ring(ui, theme, &response, rect, 6.0);
+            if response.clicked() {
+                cx.zoom.go(zoom::Level::Operation);
+            }
+            response.on_hover_cursor(egui::CursorIcon::ZoomIn).on_hover_text("Press to see the operation large. Key Z");
             let width = math::width(ui.painter(), theme, &label, 14.0);
             math::inline(ui.painter(), theme, &label, 14.0, pos2(rect.center().x - width * 0.5, rect.bottom() + theme.px(18.0)));
             x += edge + theme.px(34.0);

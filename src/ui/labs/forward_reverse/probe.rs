@@ -1,8 +1,9 @@
 //! The probe: point at a pixel or at a cell of the latents, and its numbers are told; press, and it stays.
 
-use super::reading::{Cell, Kind, Reading};
 use super::{ForwardReverse, main::LATENT_RANGE};
 use crate::ui::labs::LabContext;
+use crate::ui::labs::reading::{Cell, Kind, Reading, flat};
+use crate::ui::labs::zoom::Level;
 use crate::ui::theme::{self, Palette, Theme, Weight};
 use crate::ui::widgets::math::{self, Math};
 use crate::ui::widgets::meaning::{self, Meaning};
@@ -140,7 +141,11 @@ impl Probe {
             {
                 self.hovered = Some((place.cell_at(at), place.id));
             }
-            if response.clicked() {
+            if response.double_clicked()
+                && let Some(at) = pointer
+            {
+                cx.zoom.look_at(Level::Operation, place.cell_at(at), place.size);
+            } else if response.clicked() {
                 let by_pointer = pointer.filter(|at| place.rect.contains(*at)).map(|at| place.cell_at(at));
                 let pinned = self.pinned.map(|(cell, _)| cell);
                 // By key there is no place pressed: what is pinned is let go, else the middle is taken.
@@ -170,6 +175,15 @@ impl Probe {
 }
 
 impl ForwardReverse {
+    /// The pinned cell is what a nearer look goes to.
+    pub(super) fn look_at_pinned(&self, cx: &mut LabContext<'_>) {
+        if let Some((cell, id)) = self.probe.pinned
+            && let Some(place) = self.probe.places.iter().find(|place| place.id == id)
+        {
+            cx.zoom.look_at(cx.zoom.level, cell, place.size);
+        }
+    }
+
     /// After everything is drawn: outlines the cell and tells its numbers.
     pub(super) fn probe_ui(&mut self, cx: &mut LabContext<'_>, ui: &Ui) {
         let Some((cell, anchor, size)) = self.probe.attend(cx, ui) else { return };
@@ -201,7 +215,7 @@ fn card(ui: &Ui, theme: &Theme, reading: &Reading, cell: Cell, anchor: Rect, pin
     let galleys: Vec<_> = table.iter().map(|(text, _)| painter.layout_no_wrap(text.clone(), font.clone(), p.dim)).collect();
     let first = galleys.iter().map(|g| g.size().x).fold(0.0, f32::max).ceil();
     let near = theme.px(74.0);
-    let hint = if pinned { "  Arrows move it, Esc lets go." } else { "  Click to pin." };
+    let hint = if pinned { "  Arrows move it, Esc lets go." } else { "  Click to pin, twice for the operation." };
     let room = near + theme.px(14.0) + first + gap + widths.iter().sum::<f32>() + gap * columns as f32;
     let note = painter.layout(format!("{}{hint}", reading.note(cell.kind)), theme.font(Weight::Regular, 12.5), p.dim, room);
     let body = (table.len() as f32 * line).max(near);
@@ -245,7 +259,7 @@ fn neighbourhood(painter: &Painter, theme: &Theme, reading: &Reading, cell: Cell
     painter.rect_filled(rect, 2.0, p.ground);
     let half = (NEAR / 2) as isize;
     let side = rect.width() / NEAR as f32;
-    let value = |channel: usize, y: usize, x: usize| super::reading::flat(tensor.shape(), channel, y, x).map(|i| tensor.data()[i]);
+    let value = |channel: usize, y: usize, x: usize| flat(tensor.shape(), channel, y, x).map(|i| tensor.data()[i]);
     let signed = !matches!(reading, Reading::Shown { .. });
     for dy in -half..=half {
         for dx in -half..=half {

@@ -3,40 +3,13 @@
 use super::{ForwardReverse, Process, Space};
 use crate::diffusion::{Level, SAMPLERS};
 use crate::ui::clock::Direction;
-use crate::ui::labs::LabContext;
+use crate::ui::labs::{LabContext, formula};
 use crate::ui::theme::{Symbol, Weight};
 use crate::ui::widgets::controls::{paragraph, progress, readout, section, share_bar, text_button};
-use crate::ui::widgets::math::{Math, equation, num, op, row, scientific, sym, word};
-use crate::ui::widgets::meaning::Meaning;
+use crate::ui::widgets::math::{equation, scientific};
 use crate::ui::widgets::slider::{self, Spec};
 use crate::worker::protocol::Slot;
 use egui::Ui;
-
-fn x_t() -> Math {
-    sym("x", Symbol::Plain).with_index("t").meaning(Meaning::Xt)
-}
-
-fn x_0() -> Math {
-    sym(" x", Symbol::Signal).with_index("0").meaning(Meaning::X0)
-}
-
-fn noise() -> Math {
-    sym(" ε", Symbol::Noise).meaning(Meaning::Noise)
-}
-
-fn alpha_bar() -> Math {
-    sym("α", Symbol::Signal).bar().with_index("t")
-}
-
-fn signal_root() -> Math {
-    alpha_bar().sqrt().meaning(Meaning::AlphaBar)
-}
-
-fn noise_root() -> Math {
-    row([word("1", Symbol::Noise), word(" − ", Symbol::Noise), sym("α", Symbol::Noise).bar().with_index("t")])
-        .sqrt()
-        .meaning(Meaning::NoiseShare)
-}
 
 impl ForwardReverse {
     pub(super) fn explain(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) {
@@ -71,19 +44,9 @@ fn closed(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui, timest
     let bridge = ForwardReverse::bridge_is_open(cx);
     heading(cx, ui, if bridge { "The bridge: there and back" } else { "Forward: a picture fades" });
     let level = cx.session.levels.level(timestep);
-    let formula = row([x_t(), op("="), signal_root(), x_0(), op("+"), noise_root(), noise()]);
-    equation(ui, theme, &formula, 23.0, "x t equals root alpha bar t times x 0 plus root of 1 minus alpha bar t times epsilon");
-    let live = row([
-        x_t(),
-        op("="),
-        num(level.alpha, 1, 3, Symbol::Signal).meaning(Meaning::AlphaBar),
-        x_0(),
-        op("+"),
-        num(level.sigma, 1, 3, Symbol::Noise).meaning(Meaning::NoiseShare),
-        noise(),
-    ]);
-    let spoken = format!("at t {timestep}: {:.3} x 0 plus {:.3} epsilon", level.alpha, level.sigma);
-    equation(ui, theme, &live, 23.0, &spoken);
+    for (math, spoken) in [formula::noised(), formula::noised_at(level)] {
+        equation(ui, theme, &math, 23.0, &spoken);
+    }
     readouts(cx, ui, level);
     lab.bridge_button(cx, ui);
     if bridge {
@@ -113,21 +76,9 @@ fn chain(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui, timeste
     let theme = cx.theme;
     heading(cx, ui, "Forward: step by step");
     let beta = cx.session.levels.beta(timestep);
-    let before = || sym(" x", Symbol::Plain).with_index("t−1").meaning(Meaning::Before);
-    let beta_t = || sym("β", Symbol::Noise).with_index("t").meaning(Meaning::Beta);
-    let eps_t = || sym(" ε", Symbol::Noise).with_index("t").meaning(Meaning::Noise);
-    let formula = row([x_t(), op("="), row([word("1 − ", Symbol::Plain), beta_t()]).sqrt(), before(), op("+"), beta_t().sqrt(), eps_t()]);
-    equation(ui, theme, &formula, 23.0, "x t equals root of 1 minus beta t times x t minus 1 plus root beta t times epsilon t");
-    let live = row([
-        x_t(),
-        op("="),
-        num((1.0 - beta).sqrt(), 1, 4, Symbol::Plain),
-        before(),
-        op("+"),
-        num(beta.sqrt(), 1, 4, Symbol::Noise),
-        eps_t(),
-    ]);
-    equation(ui, theme, &live, 23.0, &format!("at t {timestep}: beta is {beta:.5}"));
+    for (math, spoken) in [formula::step(), formula::step_at(beta)] {
+        equation(ui, theme, &math, 23.0, &spoken);
+    }
     readouts(cx, ui, cx.session.levels.level(timestep));
     lab.values(cx, ui);
     ui.add_space(theme.px(10.0));
@@ -144,17 +95,10 @@ fn reverse(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui) {
     heading(cx, ui, "Reverse: a picture comes out");
     let frame = lab.shown_run(cx.session).at(cx.clock.position()).cloned();
     let level = frame.as_ref().map_or_else(|| cx.session.levels.level(cx.clock.timestep()), |f| Level { alpha: f.alpha, sigma: f.sigma });
-    let x0_hat = || sym("x", Symbol::Signal).hat().with_index("0").meaning(Meaning::X0Hat);
-    let eps = || sym(" ε", Symbol::Guided).tilde().meaning(Meaning::Guided);
-    let formula = row([x0_hat(), op("="), row([x_t(), op("−"), noise_root(), eps()]).over(signal_root())]);
-    equation(ui, theme, &formula, 23.0, "x 0 hat equals x t minus root of 1 minus alpha bar t times guided epsilon, over root alpha bar t");
-    ui.add_space(theme.px(8.0));
-    let live = row([
-        x0_hat(),
-        op("="),
-        row([x_t(), op("−"), num(level.sigma, 1, 3, Symbol::Noise), eps()]).over(num(level.alpha, 1, 3, Symbol::Signal)),
-    ]);
-    equation(ui, theme, &live, 23.0, &format!("alpha {:.3}, sigma {:.3}", level.alpha, level.sigma));
+    for (math, spoken) in [formula::guess(), formula::guess_at(level)] {
+        equation(ui, theme, &math, 23.0, &spoken);
+        ui.add_space(theme.px(4.0));
+    }
     readouts(cx, ui, level);
     if !lab.branch_settings(cx, ui) {
         run_settings(cx, ui);

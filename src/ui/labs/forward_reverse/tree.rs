@@ -225,7 +225,8 @@ impl ForwardReverse {
     pub(super) fn branch_button(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) {
         let theme = cx.theme;
         ui.add_space(theme.px(10.0));
-        let hint = format!("Keeps this run, and goes on from this x_t with another prompt, guidance or seed. Up to {MOST} branches. Key N");
+        let hint =
+            format!("Keeps this run, and goes on from this step with another prompt, guidance or seed. Up to {MOST} branches. Key N");
         let hint = hint.replace("x_t", "xₜ");
         let ready = self.shown_run(cx.session).at(cx.clock.position()).is_some();
         ui.horizontal(|ui| {

@@ -6,7 +6,7 @@ use crate::ui::labs::LabContext;
 use crate::ui::theme::{Symbol, Weight};
 use crate::ui::widgets::controls::focus_ring;
 use crate::ui::widgets::slider;
-use egui::{Align2, CursorIcon, Rect, Sense, Stroke, Ui, pos2, vec2};
+use egui::{Align2, CursorIcon, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
 
 /// Handles stop at multiples of this many timesteps.
 const STEP: f64 = 10.0;
@@ -37,6 +37,7 @@ impl Guidance {
         );
         let x_of = |timestep: f64| track.left() + (timestep / count as f64) as f32 * track.width();
         let whole = ui.interact(track.expand2(vec2(theme.px(8.0), theme.px(10.0))), ui.scope_id().with("interval"), Sense::click());
+        whole.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Where guidance acts"));
         if whole.double_clicked() {
             ends = [0, count];
         } else if whole.clicked()

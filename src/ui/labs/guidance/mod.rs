@@ -13,7 +13,7 @@ mod strip;
 mod sweep;
 mod view;
 
-use super::{Lab, LabContext};
+use super::{Lab, LabContext, zoom};
 use crate::diffusion::GuidanceInterval;
 use crate::diffusion::guidance::{Comparison, Plane, compare, guide, scale_at};
 use crate::figure::Figure;
@@ -255,25 +255,39 @@ impl Lab for Guidance {
         self.held = held;
         let (row, _) = ui.allocate_exact_size(vec2(ui.available_width(), theme.px(44.0)), Sense::hover());
         let mut child = ui.new_child(UiBuilder::new().max_rect(row).layout(egui::Layout::right_to_left(egui::Align::Center)));
-        segmented(&mut child, theme, &mut cx.work.guidance.view, VIEWS);
+        if segmented(&mut child, theme, &mut cx.work.guidance.view, VIEWS) {
+            cx.zoom.go(zoom::Level::Overview);
+        }
         let rest = child.available_rect_before_wrap();
         self.held |= self.interval_ui(cx, ui, rest.with_max_x(rest.right() - theme.px(16.0)));
         ui.add_space(theme.px(6.0));
         let room = ui.available_rect_before_wrap();
         let (gap, header) = (theme.px(28.0), theme.px(HEADER));
-        let strip = Self::strip_height(theme, room.height());
+        // The numbers need the height.
+        let shows_strip = cx.zoom.level < zoom::Level::Numbers;
+        let strip = if shows_strip { Self::strip_height(theme, room.height()) } else { 0.0 };
         let below = Rect::from_min_max(pos2(room.left(), room.bottom() - strip), room.max);
         let room = room.with_max_y(below.top() - theme.px(14.0));
         let side = (room.height() - header).min((room.width() - gap) * 0.5).max(64.0).floor();
         let picture = Rect::from_min_size(room.min, vec2(side, side + header));
         let right = Rect::from_min_max(pos2(picture.right() + gap, room.top()), room.max);
-        self.picture_tile(cx, ui, picture);
-        match cx.work.guidance.view {
-            View::Fields => self.heat_maps(cx, ui, right),
-            View::Plane => self.held |= self.plane_ui(cx, ui, right.with_max_y(picture.bottom())),
-            View::Measured => self.sweep_ui(cx, ui, right.with_max_y(picture.bottom())),
+        if cx.zoom.is_near() {
+            let operation = self.operation(cx);
+            zoom::show(cx, ui, room, operation);
+        } else {
+            self.picture_tile(cx, ui, picture);
+            match cx.work.guidance.view {
+                View::Fields => self.heat_maps(cx, ui, right),
+                View::Plane => self.held |= self.plane_ui(cx, ui, right.with_max_y(picture.bottom())),
+                View::Measured => self.sweep_ui(cx, ui, right.with_max_y(picture.bottom())),
+            }
         }
-        self.strip_ui(cx, ui, below);
+        if cx.zoom.is_near() {
+            zoom::dim(ui, below);
+        }
+        if shows_strip {
+            self.strip_ui(cx, ui, below);
+        }
         self.refresh_fields(cx);
     }
 

@@ -1,13 +1,14 @@
 //! The predictions as arrows in the plane that they span, to scale, with the line of all scales through their tips.
 
 use super::projection::{Axes, Bounds, Projection, ring_step};
-use super::view::{eps_cond, eps_guided, eps_uncond};
 use super::{Fields, Guidance};
 use crate::diffusion::guidance::Plane;
 use crate::ui::labs::LabContext;
+use crate::ui::labs::formula::{eps_cond, eps_guided, eps_uncond};
 use crate::ui::theme::{Palette, Symbol, Theme, Weight};
 use crate::ui::widgets::controls::focus_ring;
 use crate::ui::widgets::math::{self, Math};
+use crate::ui::widgets::meaning::{self, Meaning};
 use crate::ui::widgets::tile::HEADER;
 use crate::ui::widgets::{slider, track};
 use egui::{Align2, CursorIcon, Painter, Pos2, Rect, Role, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, pos2, vec2};
@@ -136,6 +137,7 @@ impl Guidance {
         self.plane.held = held.then_some(view);
 
         let painter = ui.painter().with_clip_rect(inner);
+        point_at(ui, theme, fields, &projection, inner);
         paint(&painter, theme, fields, &projection, view.tips);
         if view.tips {
             paint_whole(&painter, theme, fields, &projection, corner);
@@ -170,6 +172,22 @@ impl Guidance {
     }
 }
 
+/// The arrow under the pointer lights its symbol.
+fn point_at(ui: &Ui, theme: &Theme, fields: &Fields, projection: &Projection, field: Rect) {
+    let Some(pointer) = ui.ctx().pointer_hover_pos().filter(|at| field.contains(*at) && ui.rect_contains_pointer(field)) else { return };
+    let plane = &fields.plane;
+    let arrows = [(plane.uncond, Meaning::Unconditional), (plane.cond, Meaning::Conditional), (plane.at(fields.scale), Meaning::Guided)];
+    let away = |tip: [f64; 2]| {
+        let (from, along) = (projection.origin, projection.place(tip) - projection.origin);
+        let share = ((pointer - from).dot(along) / along.length_sq().max(1.0)).clamp(0.0, 1.0);
+        (pointer - from - along * share).length()
+    };
+    let nearest = arrows.into_iter().map(|(tip, of)| (away(tip), of)).min_by(|a, b| a.0.total_cmp(&b.0));
+    if let Some((_, of)) = nearest.filter(|(away, _)| *away < theme.px(7.0)) {
+        meaning::point(ui.ctx(), of);
+    }
+}
+
 /// Everything but the handle.
 fn paint(painter: &Painter, theme: &Theme, fields: &Fields, projection: &Projection, tips: bool) {
     let most = track::MOST;
@@ -178,7 +196,9 @@ fn paint(painter: &Painter, theme: &Theme, fields: &Fields, projection: &Project
     let place = |point: [f64; 2]| projection.place(point);
     let origin = projection.origin;
     let mut labels = Labels { painter: painter.clone(), theme, taken: Vec::new() };
-    let (uncond, cond, guided) = (p.symbol(Symbol::Unconditional), p.symbol(Symbol::Conditional), p.symbol(Symbol::Guided));
+    let shade = |symbol, of| meaning::shade(painter.ctx(), theme, p.symbol(symbol), of);
+    let (uncond, cond) = (shade(Symbol::Unconditional, Meaning::Unconditional), shade(Symbol::Conditional, Meaning::Conditional));
+    let guided = shade(Symbol::Guided, Meaning::Guided);
 
     let step = ring_step(projection, f64::from(theme.px(64.0)));
     let radius_of = |ring: usize| (ring as f64 * step * projection.points_per_unit) as f32;

@@ -5,27 +5,19 @@ use super::{COARSE_STEPS, Guidance, RANGES, Settings};
 use crate::diffusion::guidance::paper_scale;
 use crate::host::HostTensor;
 use crate::ui::labs::LabContext;
+use crate::ui::labs::formula::{self, eps_cond, eps_guided, eps_uncond};
+use crate::ui::labs::reading::{Kind, Reading};
+use crate::ui::labs::zoom::{Level, Operation, Part};
 use crate::ui::theme::{Symbol, Theme, Weight};
 use crate::ui::widgets::channels::{self, Look};
-use crate::ui::widgets::controls::{math_readout, paragraph, progress, section, segmented, text_button};
+use crate::ui::widgets::controls::{focus_ring, math_readout, paragraph, progress, section, segmented, text_button};
 use crate::ui::widgets::math::{Math, equation, figures, inline, op, row, sym, word};
+use crate::ui::widgets::meaning::{self, Meaning};
 use crate::ui::widgets::slider::{self, Spec};
 use crate::ui::widgets::textures::{Mapping, Scale};
 use crate::ui::widgets::tile::{self, Badge, HEADER, Tile};
 use crate::worker::protocol::{RunRequest, Slot};
-use egui::{Pos2, Rect, Ui, UiBuilder, pos2, vec2};
-
-pub(super) fn eps_uncond() -> Math {
-    sym("ε", Symbol::Unconditional).with_index("∅")
-}
-
-pub(super) fn eps_cond() -> Math {
-    sym("ε", Symbol::Conditional).with_index("c")
-}
-
-pub(super) fn eps_guided() -> Math {
-    sym("ε", Symbol::Guided).tilde()
-}
+use egui::{Pos2, Rect, Role, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2};
 
 impl Guidance {
     pub(super) fn picture_tile(&self, cx: &mut LabContext<'_>, ui: &mut Ui, rect: Rect) {
@@ -103,11 +95,27 @@ impl Guidance {
             (difference, "difference", fields.map(|f| &f.difference), fields.map(|f| f.comparison.norm_difference)),
             (eps_guided(), "guided", fields.map(|f| &f.guided), fields.map(|f| f.guided_norm)),
         ];
+        let meanings = [Meaning::Unconditional, Meaning::Conditional, Meaning::Scale, Meaning::Guided];
+        let mut pressed = None;
         for (i, (symbol, title, tensor, norm)) in shown.into_iter().enumerate() {
             let corner = plan.field(theme, origin, i);
             field_header(ui, theme, corner, plan.grid.size().x, (symbol, title, norm));
+            let corner = corner + vec2(0.0, theme.px(HEADER));
+            let place = Rect::from_min_size(corner, plan.grid.size());
+            let response = ui.interact(place, ui.scope_id().with(("field", i)), Sense::click());
+            response.widget_info(|| WidgetInfo::labeled(Role::Button, tensor.is_some(), format!("Field, {title}")));
             let look = Look { slot: ("eps", i), range, scale };
-            channels::show(ui, theme, cx.textures, corner + vec2(0.0, theme.px(HEADER)), &plan.grid, tensor, look);
+            channels::show(ui, theme, cx.textures, corner, &plan.grid, tensor, look);
+            focus_ring(ui, theme, &response, place, 6.0);
+            meaning::mark(ui, theme, place, meanings[i]);
+            if response.clicked() {
+                let under = response.interact_pointer_pos().and_then(|at| plan.grid.place_at(corner, at));
+                pressed = Some(under.unwrap_or((0, [0.5, 0.5])));
+            }
+            response.on_hover_cursor(egui::CursorIcon::ZoomIn);
+        }
+        if let Some((channel, at)) = pressed {
+            cx.zoom.look(Level::Operation, channel, at);
         }
         let row = plan.legend(theme, origin);
         let mut child = ui.new_child(UiBuilder::new().max_rect(row).layout(egui::Layout::left_to_right(egui::Align::Center)));
@@ -125,43 +133,34 @@ impl Guidance {
         tile::legend(&mut child, theme, bar, cx.work.guidance.range, cx.work.guidance.scale);
     }
 
+    /// The operation behind the fields.
+    pub(super) fn operation(&self, cx: &LabContext<'_>) -> Option<Operation> {
+        let fields = self.fields.as_ref()?;
+        let negative = if cx.session.negative.trim().is_empty() { "without the prompt" } else { "against the negative prompt" };
+        let given = [
+            Part::new(eps_cond(), "with the prompt", Meaning::Conditional, fields.cond.clone()),
+            Part::new(eps_uncond(), negative, Meaning::Unconditional, fields.uncond.clone()),
+        ];
+        let reading = Reading::Guided { scale: fields.scale, tensors: [fields.uncond.clone(), fields.cond.clone(), fields.guided.clone()] };
+        let timestep = self.frame(cx.clock.position()).map_or(cx.clock.position(), |frame| frame.timestep);
+        let Settings { range, scale, .. } = cx.work.guidance;
+        Some(Operation {
+            title: format!("Beyond the prompt at t = {timestep:.0}"),
+            kind: Kind::Latents,
+            reading,
+            given,
+            look: (range, scale),
+        })
+    }
+
     pub(super) fn explain(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) {
         let theme = cx.theme;
         ui.label(egui::RichText::new("Guidance: past the prompt").font(theme.font(Weight::SemiBold, 21.0)));
         ui.add_space(theme.px(6.0));
         let scale = self.acting_scale(cx);
-        let formula = row([
-            eps_guided(),
-            op("="),
-            eps_uncond(),
-            op("+"),
-            sym("w", Symbol::Guided),
-            word(" (", Symbol::Plain),
-            eps_cond(),
-            op("−"),
-            eps_uncond(),
-            word(")", Symbol::Plain),
-        ]);
-        equation(
-            ui,
-            theme,
-            &formula,
-            23.0,
-            "guided epsilon equals unconditional epsilon plus w times conditional minus unconditional epsilon",
-        );
-        let live = row([
-            eps_guided(),
-            op("="),
-            eps_uncond(),
-            op("+"),
-            figures(scale, Symbol::Guided),
-            word(" (", Symbol::Plain),
-            eps_cond(),
-            op("−"),
-            eps_uncond(),
-            word(")", Symbol::Plain),
-        ]);
-        equation(ui, theme, &live, 23.0, &format!("w is {scale:.1}"));
+        for (math, spoken) in [formula::guided(), formula::guided_at(scale)] {
+            equation(ui, theme, &math, 23.0, &spoken);
+        }
         let prime = paper_scale(scale);
         let other = row([
             word("the same as  ", Symbol::Quiet),

@@ -298,7 +298,8 @@ fn paint(painter: &Painter, theme: &Theme, origin: Pos2, block: &Block) {
 
 fn paint_line(painter: &Painter, theme: &Theme, origin: Pos2, line: &Line, em: f32) {
     let p = theme.palette();
-    let lit = meaning::lit(painter.ctx());
+    // A line that stands for nothing, as the clock's t, has no part in it.
+    let lit = meaning::lit(painter.ctx()).filter(|_| !line.spans.is_empty());
     let ink = |role: Role| {
         let color = p.symbol(role.symbol);
         match lit {

@@ -205,7 +205,7 @@ fn piece_tex(math: &Math, out: &mut String) {
         Math::Hat(inner) => wrapped("\\hat", inner, out),
         Math::Tilde(inner) => wrapped("\\tilde", inner, out),
         Math::Frac(above, below) => {
-            out.push_str("\\frac");
+            out.push_str("\\dfrac");
             for part in [above, below] {
                 out.push('{');
                 pieces(&[part], out);
