@@ -10,6 +10,7 @@
 mod support;
 
 use diffuscope::ui::labs::LABS;
+use diffuscope::ui::labs::zoom::Level;
 use diffuscope::ui::theme::ThemeChoice;
 use diffuscope::ui::{App, Direction, Options, Settings};
 use diffuscope::worker::protocol::{Command, PictureSource, RunRequest, Slot};
@@ -409,18 +410,33 @@ fn pose(lab: &str, size: [f32; 2], theme: ThemeChoice, channels: usize) -> Harne
     harness
 }
 
+/// Every lab at every size and in both themes, and in the smallest window its operation and its numbers. The larger windows are kept at
+/// half their pixels.
 #[test]
 fn every_lab_looks_as_it_did() {
     let mut results = SnapshotResults::new();
+    let mut compare = |lab: &str, size: [f32; 2], theme: ThemeChoice, level: Level| {
+        let mut harness = pose(lab, size, theme, support::CHANNELS);
+        if size[0] > 1200.0 {
+            harness.set_pixels_per_point(0.5);
+        }
+        harness.state_mut().set_level(level);
+        harness.run_steps(4);
+        settle(&mut harness);
+        // Adapters round edges differently; a moved or changed thing fails more pixels than this.
+        let options = SnapshotOptions::new().threshold(1.0).max_failed_pixels(600);
+        let near = if level == Level::Overview { String::new() } else { format!("-{}", level.label().to_lowercase()) };
+        harness.snapshot_options(format!("{lab}{near}-{}x{}-{}", size[0], size[1], theme.label().to_lowercase()), &options);
+        results.extend_harness(&mut harness);
+    };
     for lab in LABS {
-        for size in [[1100.0, 700.0], [1440.0, 900.0], [2560.0, 1440.0]] {
-            for theme in ThemeChoice::ALL {
-                let mut harness = pose(lab.id, size, theme, support::CHANNELS);
-                // Adapters round edges differently; a moved or changed thing fails more pixels than this.
-                let options = SnapshotOptions::new().threshold(1.0).max_failed_pixels(600);
-                harness.snapshot_options(format!("{}-{}x{}-{}", lab.id, size[0], size[1], theme.label().to_lowercase()), &options);
-                results.extend_harness(&mut harness);
+        for theme in ThemeChoice::ALL {
+            for size in [[1100.0, 700.0], [1440.0, 900.0], [2560.0, 1440.0]] {
+                compare(lab.id, size, theme, Level::Overview);
             }
+        }
+        for level in [Level::Operation, Level::Numbers] {
+            compare(lab.id, [1100.0, 700.0], ThemeChoice::Dark, level);
         }
     }
 }
