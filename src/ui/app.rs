@@ -1,13 +1,13 @@
 //! The window as a whole: it holds the settings, the clock and the session, and gives each its place.
 
-use super::chrome::top_bar::{Asked, Looks};
-use super::chrome::{clock_bar, help, rail, top_bar};
+use super::chrome::help;
 use super::clock::{Clock, Pace};
 use super::dialogs::{Answer, Dialogs};
 use super::export::ink::Ink;
 use super::export::{Check, Sheet};
 use super::labs::zoom::{Level, Zoom};
 use super::labs::{LABS, Lab, LabContext, LabInfo, Wish};
+use super::layout;
 use super::notices::{Pressed, Tone};
 use super::session::{Backend, ModelState, Session};
 use super::settings::{History, Settings};
@@ -15,8 +15,7 @@ use super::theme::{self, Theme, ThemeChoice};
 use super::widgets::textures::Textures;
 use crate::figure::Figure;
 use crate::worker::protocol::{DeviceKind, ModelSource, PictureSource};
-use egui::containers::scroll_area::{DragScroll, ScrollSource};
-use egui::{Context, Frame, Key, Panel, Rect, ScrollArea, Ui};
+use egui::{Context, Key, Rect, Ui};
 use std::sync::Arc;
 
 /// Under this key the settings lie in eframe's storage.
@@ -67,11 +66,6 @@ impl Default for Options {
     }
 }
 
-/// How much larger everything is on the whole screen, where it is seen from the back of a room: as much as a lab still fits.
-const PRESENTED: f32 = 1.16;
-/// The least room that a lab is drawn in, in design units; where larger text leaves less, it scrolls.
-const LEAST: [f32; 2] = [812.0, 638.0];
-
 /// The window.
 pub struct App {
     pub(super) settings: Settings,
@@ -83,8 +77,8 @@ pub struct App {
     zooms: Vec<Zoom>,
     textures: Textures,
     pub(super) dialogs: Dialogs,
-    theme: Theme,
-    styled: Option<(Theme, Arc<egui::Style>)>,
+    pub(super) theme: Theme,
+    pub(super) styled: Option<(Theme, Arc<egui::Style>)>,
     pub(super) pace: Pace,
     pub(super) help: bool,
     /// Whether the lab and its clock have the whole screen.
@@ -291,7 +285,7 @@ impl App {
             self.help = false;
         }
         if ctx.input(|i| !i.raw.hovered_files.is_empty()) {
-            drop_hint(&ctx, &self.theme);
+            layout::drop_hint(&ctx, &self.theme);
         }
         let busy = ctx.input(|i| i.pointer.any_down());
         if let Some(secs) = self.history.observe(&self.settings.work, now, busy) {
@@ -303,26 +297,6 @@ impl App {
             ctx.request_repaint();
         } else if !self.settled {
             ctx.request_repaint_after_secs(0.03);
-        }
-    }
-
-    fn restyle(&mut self, ui: &mut Ui) {
-        let ctx = ui.ctx().clone();
-        let zoom = self.settings.zoom * if self.presenting { PRESENTED } else { 1.0 };
-        self.theme = Theme::for_window(self.settings.theme, ctx.content_rect().size(), zoom);
-        let motion = if self.settings.reduced_motion { 0.0 } else { theme::FADE_SECS };
-        if self.styled.as_ref().is_none_or(|(theme, style)| *theme != self.theme || style.animation_time != motion) {
-            let style = Arc::new(egui::Style { animation_time: motion, ..self.theme.style() });
-            let (ours, kind) = match self.settings.theme {
-                ThemeChoice::Dark => (egui::Theme::Dark, egui::ThemePreference::Dark),
-                ThemeChoice::Light => (egui::Theme::Light, egui::ThemePreference::Light),
-            };
-            ctx.set_theme(kind);
-            ctx.set_style_of(ours, Arc::clone(&style));
-            self.styled = Some((self.theme, style));
-        }
-        if let Some((_, style)) = &self.styled {
-            ui.set_style(Arc::clone(style));
         }
     }
 
@@ -363,7 +337,7 @@ impl App {
         self.session.ask_tokens(&prompt, &negative);
     }
 
-    fn context<'a>(&'a mut self, wishes: &'a mut Vec<Wish>, now_secs: f64) -> LabContext<'a> {
+    pub(super) fn context<'a>(&'a mut self, wishes: &'a mut Vec<Wish>, now_secs: f64) -> LabContext<'a> {
         let index = self.lab_index();
         LabContext {
             work: &mut self.settings.work,
@@ -388,85 +362,6 @@ impl App {
     /// Colours and measures of the window.
     pub(super) fn theme(&self) -> &Theme {
         &self.theme
-    }
-
-    fn bars(&mut self, ui: &mut Ui) {
-        let theme = self.theme;
-        let p = theme.palette();
-        let frame = |x, y| Frame::new().fill(p.panel).inner_margin(theme.margin_xy(x, y));
-        if !self.presenting {
-            self.upper_bars(ui);
-        }
-        Panel::bottom("clock").exact_size(theme.px(88.0)).resizable(false).frame(frame(18.0, 8.0)).show(ui, |ui| {
-            clock_bar::show(ui, &theme, &mut self.clock, &mut self.settings, &self.pace);
-        });
-    }
-
-    /// The rail and the top bar, which leave while the lab has the whole screen.
-    fn upper_bars(&mut self, ui: &mut Ui) {
-        let theme = self.theme;
-        let fill = theme.palette().panel;
-        let frame = |x, y| Frame::new().fill(fill).inner_margin(theme.margin_xy(x, y));
-        Panel::left("rail").exact_size(theme.px(rail::WIDTH)).resizable(false).frame(frame(8.0, 10.0)).show(ui, |ui| {
-            match rail::show(ui, &theme, &self.settings.lab.clone(), self.level()) {
-                Some(rail::Pressed::Lab(id)) => self.show_lab(id),
-                Some(rail::Pressed::Level(level)) => self.set_level(level),
-                None => {}
-            }
-        });
-        let mut asked = None;
-        Panel::top("top bar").exact_size(theme.px(64.0)).resizable(false).frame(frame(18.0, 6.0)).show(ui, |ui| {
-            let state = top_bar::State {
-                history: (self.history.can_undo(&self.settings.work), self.history.can_redo()),
-                work: &mut self.settings.work,
-                session: &self.session,
-                negative: LABS.iter().any(|lab| lab.id == self.settings.lab && lab.negative),
-                settings: Looks {
-                    choice: self.settings.theme,
-                    zoom: self.settings.zoom,
-                    reduced_motion: self.settings.reduced_motion,
-                    recent: &self.settings.recent,
-                },
-            };
-            asked = top_bar::show(ui, &theme, state);
-        });
-        match asked {
-            Some(Asked::Act(action)) => self.act(ui.ctx(), action),
-            Some(Asked::OpenRecent(path)) => self.session.open_picture(PictureSource::File(path)),
-            Some(Asked::Devices) => self.session.ask_devices(),
-            Some(Asked::Device(device)) => self.session.open_on(device),
-            None => {}
-        }
-    }
-
-    fn lab_ui(&mut self, ui: &mut Ui, lab: &mut dyn Lab, wishes: &mut Vec<Wish>, now: f64) {
-        let theme = self.theme;
-        let p = theme.palette();
-        // The bar of the panel that scrolls lies in its margin, not over its numbers.
-        let bar = theme.px(14.0);
-        let mut side = Frame::new().fill(p.panel).inner_margin(theme.margin_xy(22.0, 20.0));
-        side.inner_margin.right -= bar.min(127.0) as i8;
-        Panel::right("side").exact_size(theme.px(348.0)).resizable(false).frame(side).show(ui, |ui| {
-            ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-                ui.set_max_width(ui.available_width() - bar);
-                lab.side_ui(&mut self.context(wishes, now), ui);
-            });
-        });
-        let middle = Frame::new().fill(p.ground).inner_margin(theme.margin_xy(22.0, 16.0));
-        let shown = egui::CentralPanel::default().frame(middle).show(ui, |ui| {
-            let least = egui::Vec2::from(LEAST.map(|units| theme.px(units)));
-            if ui.available_width() >= least.x && ui.available_height() >= least.y {
-                return lab.main_ui(&mut self.context(wishes, now), ui);
-            }
-            // Dragging is for what lies in the lab.
-            let source = ScrollSource { drag: DragScroll::Never, ..ScrollSource::ALL };
-            ScrollArea::both().auto_shrink(false).scroll_source(source).show(ui, |ui| {
-                let room = Rect::from_min_size(ui.max_rect().min, least.max(ui.max_rect().size()));
-                ui.scope_builder(egui::UiBuilder::new().max_rect(room), |ui| lab.main_ui(&mut self.context(wishes, now), ui));
-                ui.expand_to_include_rect(room);
-            });
-        });
-        self.lab_rect = Some(shown.response.rect);
     }
 
     pub(super) fn ask_open(&mut self, ctx: &Context) {
@@ -540,13 +435,4 @@ impl Lab for Nothing {
     fn film(&mut self, _: &mut LabContext<'_>, _: &Ink) -> Vec<Figure> {
         Vec::new()
     }
-}
-
-fn drop_hint(ctx: &Context, theme: &Theme) {
-    let p = theme.palette();
-    let painter = ctx.layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("drop")));
-    let rect = ctx.content_rect();
-    painter.rect_filled(rect, 0.0, theme::Palette::faint(p.ground, 0.85));
-    let font = theme.font(theme::Weight::SemiBold, 26.0);
-    painter.text(rect.center(), egui::Align2::CENTER_CENTER, "Drop the picture to open it", font, p.text);
 }

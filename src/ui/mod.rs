@@ -11,6 +11,7 @@ mod clock;
 mod dialogs;
 pub mod export;
 pub mod labs;
+mod layout;
 mod notices;
 mod run;
 mod session;

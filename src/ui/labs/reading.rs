@@ -362,7 +362,7 @@ mod tests {
             Reading::Sum { chain: true, coefficients: [0.6, 0.8], tensors: three() },
             Reading::Guess { coefficients: [0.6, 0.8], tensors: three() },
             Reading::Guided { scale: 3.0, tensors: three() },
-            Reading::Shown { symbols: vec![x_t(), x0_hat()], tensors: vec![t(), t()] },
+            Reading::Shown { symbols: vec![x_t(), formula::x0_hat()], tensors: vec![t(), t()] },
         ] {
             let cell = Cell { kind: Kind::Pixels, channel: 0, y: 1, x: 1 };
             let values = reading.values(2, cell).expect("inside");

@@ -169,7 +169,7 @@ pub fn share_bar(ui: &mut Ui, theme: &Theme, signal: f64) {
     ui.painter().rect_filled(rect, radius, p.symbol(Symbol::Noise));
     let mut left = rect;
     left.set_width(rect.width() * signal as f32);
-    let clip = ui.painter().with_clip_rect(left);
+    let clip = ui.painter().with_clip_rect(left.intersect(ui.clip_rect()));
     clip.rect_filled(rect, radius, p.symbol(Symbol::Signal));
     ui.painter().vline(left.right(), rect.y_range().expand(2.0), Stroke::new(2.0, p.panel));
     meaning::mark_gently(ui, theme, left, Meaning::AlphaBar);

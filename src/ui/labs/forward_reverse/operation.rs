@@ -106,7 +106,7 @@ impl ForwardReverse {
         let text = Rect::from_min_max(pos2(x + theme.px(4.0), rect.top()), pos2(rect.right(), rect.top() + edge));
         if text.width() > theme.px(70.0) {
             let mut child = ui.new_child(UiBuilder::new().max_rect(text).id_salt("card text"));
-            child.set_clip_rect(text);
+            child.shrink_clip_rect(text);
             child.spacing_mut().item_spacing.y = theme.px(3.0);
             let name = egui::RichText::new(&picture.name).font(theme.font(Weight::Medium, 13.5)).color(p.text);
             child.add(egui::Label::new(name).truncate());

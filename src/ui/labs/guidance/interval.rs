@@ -36,7 +36,8 @@ impl Guidance {
             pos2(rect.right() - theme.px(8.0), rect.top() + theme.px(17.0)),
         );
         let x_of = |timestep: f64| track.left() + (timestep / count as f64) as f32 * track.width();
-        let whole = ui.interact(track.expand2(vec2(theme.px(8.0), theme.px(10.0))), ui.scope_id().with("interval"), Sense::click());
+        // The handles have the keyboard, the line between them has the pointer alone.
+        let whole = ui.interact(track.expand2(vec2(theme.px(8.0), theme.px(10.0))), ui.scope_id().with("interval"), Sense::CLICK);
         whole.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Where guidance acts"));
         if whole.double_clicked() {
             ends = [0, count];

@@ -136,7 +136,7 @@ impl Guidance {
         let held = response.is_pointer_button_down_on();
         self.plane.held = held.then_some(view);
 
-        let painter = ui.painter().with_clip_rect(inner);
+        let painter = ui.painter().with_clip_rect(inner.intersect(ui.clip_rect()));
         point_at(ui, theme, fields, &projection, inner);
         paint(&painter, theme, fields, &projection, view.tips);
         if view.tips {
@@ -277,7 +277,7 @@ fn paint_whole(painter: &Painter, theme: &Theme, fields: &Fields, shown: &Projec
     painter.rect(corner, theme.px(5.0), p.ground, theme.hairline(), egui::StrokeKind::Inside);
     let room = Rect::from_min_max(corner.min + vec2(theme.px(12.0), theme.px(16.0)), corner.max - vec2(theme.px(12.0), theme.px(24.0)));
     let whole = Projection::new(shown.axes, Bounds::around(plane, fields.scale), room);
-    let painter = painter.with_clip_rect(corner);
+    let painter = painter.with_clip_rect(corner.intersect(painter.clip_rect()));
     let [left, right] = [0.0, track::MOST].map(|w| whole.place(plane.at(w)));
     painter.line_segment([left, right], Stroke::new(1.0, p.dim));
     let tips = [

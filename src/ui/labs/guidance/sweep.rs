@@ -190,7 +190,7 @@ impl Guidance {
         let inside = field.shrink2(vec2(theme.px(12.0), theme.px(8.0)));
         let x_of = |place: f64| inside.left() + (place / (SCALES.len() - 1) as f64) as f32 * inside.width();
         let y_of = |value: f64| inside.bottom() - ((value - low) / (high - low)) as f32 * inside.height();
-        let painter = ui.painter().with_clip_rect(field);
+        let painter = ui.painter().with_clip_rect(field.intersect(ui.clip_rect()));
         let current = x_of(place_of(Self::scale(cx)));
         painter.vline(current, field.y_range(), Stroke::new(theme.px(2.0), Palette::mix(p.panel, p.symbol(Symbol::Guided), 0.7)));
         let line: Vec<_> = points.iter().map(|(index, estimate)| pos2(x_of(*index as f64), y_of(estimate.value))).collect();
