@@ -79,8 +79,10 @@ impl Plan {
             let rows = channels.max(1) / columns;
             let grid = |cell: f32| Grid { channels: channels.max(1), columns, cell, gap: space };
             let aspect = rows as f32 / columns as f32;
-            let wide = (room.width() - (header + gap) / aspect - signs.iter().sum::<f32>()) / 4.0;
-            let high = (room.height() - theme.px(FOOT) - 2.0 * header - gap) / (2.0 * aspect);
+            // Where there are more rows than columns there are more gaps between them.
+            let more = space * (aspect - 1.0).max(0.0);
+            let wide = (room.width() - (header + gap) / aspect - signs.iter().sum::<f32>() - space) / 4.0;
+            let high = (room.height() - theme.px(FOOT) - 2.0 * (header + more) - gap) / (2.0 * aspect);
             let side = wide.min(high).max(8.0);
             let small = grid(((side - (columns - 1) as f32 * space) / columns as f32).floor().max(4.0));
             let height = 2.0 * small.size().y + header + gap;
