@@ -155,8 +155,9 @@ fn drag(harness: &mut Harness<'_, App>, from: Pos2, by: f32) {
 
 /// Works a control with the pointer.
 fn click(harness: &mut Harness<'_, App>, found: &Found) {
-    // Between the cells of a grid there is nothing to press.
-    let at = if found.role == Role::Image { found.rect.center() - found.rect.size() * 0.07 } else { found.rect.center() };
+    // Between the cells of a grid there is nothing to press, and in the middle of the numbers is the cell that they are of already.
+    let cells = found.rect.size().min_elem() > 60.0;
+    let at = if cells { found.rect.center() - found.rect.size() * 0.27 } else { found.rect.center() };
     harness.hover_at(at);
     harness.step();
     harness.drag_at(at);
@@ -195,6 +196,7 @@ fn work_all(faces: &[Face]) {
                         Role::SpinButton => &[Key::Enter, Key::Num7, Key::Enter],
                         // A picture is pressed, a plot moves its playhead.
                         Role::Image => &[Key::Enter, Key::ArrowRight],
+                        _ if found.name.starts_with("Cells of ") => &[Key::ArrowRight],
                         _ => &[Key::Enter],
                     };
                     let mut any = false;
