@@ -228,7 +228,7 @@ fn the_handle_in_the_plane_is_dragged_along_the_line() {
 #[test]
 fn measurements_are_asked_for_when_they_are_looked_at_and_show_their_pictures() {
     let (mut harness, control) = open();
-    let sweeps = |control: &Control| control.commands().into_iter().filter(|command| matches!(command, Command::Sweep(_))).count();
+    let sweeps = |control: &Control| control.commands().into_iter().filter(|command| matches!(command, Command::Sweep(..))).count();
     assert_eq!(sweeps(&control), 0, "nothing is measured that nobody looks at");
     harness.get_by_role_and_label(Role::RadioButton, "Measured").click();
     settle(&mut harness);

@@ -5,11 +5,12 @@ mod common;
 
 use common::{LATENTS, SIDE, TOKENS, TinyPipeline};
 use diffuscope::host::HostTensor;
+use diffuscope::noise::{Stream, gaussian};
 use diffuscope::pipeline::{GenerateRequest, Pipeline};
 use diffuscope::worker::Worker;
 use diffuscope::worker::protocol::{
-    Command, DeviceKind, Event, ForwardRequest, Frame, GuidanceInterval, JobId, ModelSource, PictureSource, Ruler, RunRequest, Slot, Start,
-    StripRequest, SweepPoint, SweepRequest,
+    Command, DeviceKind, Event, ForwardRequest, Frame, GuidanceInterval, JobId, ModelSource, PictureSource, RaceEnd, RaceLane, RaceMap,
+    RaceRequest, Ruler, RunRequest, Slot, Start, StripRequest, SweepPoint, SweepRequest,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -392,6 +393,11 @@ fn the_sliders_run_goes_before_a_strip_that_is_being_made() {
     assert!(events.iter().any(|event| matches!(event, Event::Cancelled { job, slot: Slot::Strip } if *job == strip)), "{events:?}");
 }
 
+/// A run at several guidance scales.
+fn at(run: RunRequest, scales: &[f64]) -> Vec<RunRequest> {
+    scales.iter().map(|&guidance_scale| RunRequest { guidance_scale, ..run.clone() }).collect()
+}
+
 fn points(events: &[Event]) -> Vec<Arc<SweepPoint>> {
     events.iter().filter_map(|event| if let Event::SweepPoint { point, .. } = event { Some(Arc::clone(point)) } else { None }).collect()
 }
@@ -403,11 +409,11 @@ fn ruler(events: &[Event]) -> &Ruler {
 #[test]
 fn a_sweep_is_gone_on_with_from_the_disk() {
     let folder = tempfile::tempdir().unwrap();
-    let sweep = |rounds: &[usize]| SweepRequest { run: own_run(2), scales: vec![1.0, 7.5], rounds: rounds.to_vec() };
+    let sweep = |rounds: &[usize]| SweepRequest { runs: at(own_run(2), &[1.0, 7.5]), rounds: rounds.to_vec() };
     let ended =
         |event: &Event| matches!(event, Event::SweepDone { .. } | Event::Cancelled { slot: Slot::Sweep, .. } | Event::Failed { .. });
     let mut worker = open_own(folder.path());
-    let job = worker.send(Command::Sweep(sweep(&[3, 500]))).unwrap();
+    let job = worker.send(Command::Sweep(Slot::Sweep, sweep(&[3, 500]))).unwrap();
     until(&mut worker, |event| matches!(event, Event::SweepPoint { point, .. } if point.index == 1));
     worker.send(Command::Cancel(Slot::Sweep));
     let events = until(&mut worker, ended);
@@ -415,7 +421,7 @@ fn a_sweep_is_gone_on_with_from_the_disk() {
     drop(worker);
 
     let mut worker = open_own(folder.path());
-    worker.send(Command::Sweep(sweep(&[3])));
+    worker.send(Command::Sweep(Slot::Sweep, sweep(&[3])));
     let events = until(&mut worker, ended);
     assert_eq!(ruler(&events), &Ruler::Judge);
     let first = points(&events);
@@ -430,7 +436,7 @@ fn a_sweep_is_gone_on_with_from_the_disk() {
     // A damaged file is as good as none: the same is measured again, and comes out the same.
     let index = walk(folder.path()).into_iter().find(|path| path.ends_with("sweep.json")).expect("an index");
     std::fs::write(&index, b"{\"version\":1,").unwrap();
-    worker.send(Command::Sweep(sweep(&[3])));
+    worker.send(Command::Sweep(Slot::Sweep, sweep(&[3])));
     let again = points(&until(&mut worker, ended));
     assert_eq!(again.iter().map(|point| point.cached).collect::<Vec<_>>(), [0, 0]);
     for (a, b) in first.iter().zip(&again) {
@@ -439,7 +445,7 @@ fn a_sweep_is_gone_on_with_from_the_disk() {
     }
     // What no caption says is held against CLIP's word.
     let run = RunRequest { prompt: "something quite other".into(), ..own_run(2) };
-    worker.send(Command::Sweep(SweepRequest { run, scales: vec![1.0], rounds: vec![3] }));
+    worker.send(Command::Sweep(Slot::Sweep, SweepRequest { runs: at(run, &[1.0]), rounds: vec![3] }));
     let events = until(&mut worker, ended);
     assert_eq!(ruler(&events), &Ruler::Similarity);
     assert!(points(&events)[0].adherence.is_some_and(|adherence| (-1.0..=1.0).contains(&adherence.value)));
@@ -450,7 +456,7 @@ fn a_model_without_a_judge_is_measured_as_far_as_that_goes() {
     let (tiny, folder) = (TinyPipeline::new(), tempfile::tempdir().unwrap());
     let mut worker = Worker::spawn_with_cache(Arc::new(|| {}), Some(folder.path().join("cache")));
     worker.send(Command::OpenModel { source: ModelSource::Folder(tiny.path()), device: DeviceKind::Cpu });
-    worker.send(Command::Sweep(SweepRequest { run: request(3), scales: vec![2.0], rounds: vec![3] }));
+    worker.send(Command::Sweep(Slot::Ladder, SweepRequest { runs: at(request(3), &[2.0]), rounds: vec![3] }));
     let events = until(&mut worker, |event| matches!(event, Event::SweepDone { .. } | Event::Failed { .. }));
     assert!(matches!(ruler(&events), Ruler::None(why) if why.contains("adherence")), "{events:?}");
     let point = &points(&events)[0];
@@ -459,7 +465,7 @@ fn a_model_without_a_judge_is_measured_as_far_as_that_goes() {
     std::fs::write(folder.path().join("file"), b"").unwrap();
     let mut worker = Worker::spawn_with_cache(Arc::new(|| {}), Some(folder.path().join("file")));
     worker.send(Command::OpenModel { source: ModelSource::Folder(tiny.path()), device: DeviceKind::Cpu });
-    worker.send(Command::Sweep(SweepRequest { run: request(3), scales: vec![2.0], rounds: vec![3] }));
+    worker.send(Command::Sweep(Slot::Ladder, SweepRequest { runs: at(request(3), &[2.0]), rounds: vec![3] }));
     let events = until(&mut worker, |event| matches!(event, Event::SweepDone { .. } | Event::Failed { .. }));
     assert_eq!(points(&events).len(), 1, "{events:?}");
 }
@@ -467,4 +473,86 @@ fn a_model_without_a_judge_is_measured_as_far_as_that_goes() {
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+fn race_ends(events: &[Event]) -> Vec<Arc<RaceEnd>> {
+    events.iter().filter_map(|event| if let Event::RaceLane { end, .. } = event { Some(Arc::clone(end)) } else { None }).collect()
+}
+
+fn race_map(events: &[Event]) -> &Arc<RaceMap> {
+    events.iter().find_map(|event| if let Event::RaceDone { map, .. } = event { Some(map) } else { None }).expect("done")
+}
+
+#[test]
+fn a_race_starts_from_one_noise_and_a_lane_is_the_run_that_it_would_be_alone() {
+    let tiny = TinyPipeline::new();
+    let mut worker = open(&tiny);
+    let lane = |sampler: &str, steps, seed| RaceLane { sampler: sampler.into(), steps, seed };
+    let lanes =
+        vec![lane("ddim", 5, 3), lane("ddim", 40, 3), lane("euler_ancestral", 5, 3), lane("euler_ancestral", 5, 4), lane("heun", 4, 3)];
+    let wanted = RaceRequest { run: request(1), lanes, reference_steps: 100 };
+    let ended = |event: &Event| matches!(event, Event::RaceDone { .. } | Event::Failed { .. } | Event::Cancelled { slot: Slot::Race, .. });
+    worker.send(Command::Race(wanted.clone()));
+    let events = until(&mut worker, ended);
+    let (ends, map) = (race_ends(&events), race_map(&events));
+    assert_eq!(ends.iter().map(|end| end.evaluations).collect::<Vec<_>>(), [5, 40, 5, 5, 7]);
+    assert_ne!(ends[2].latents, ends[3].latents, "another seed on the way");
+
+    let steps = |of: usize| -> Vec<_> {
+        let step =
+            |event: &Event| if let Event::RaceStep { lane, step, .. } = event { (*lane == of).then(|| Arc::clone(step)) } else { None };
+        events.iter().filter_map(step).collect()
+    };
+    let first = steps(0);
+    assert_eq!(first.len(), 5);
+    assert!(first.windows(2).all(|pair| pair[1].evaluations == pair[0].evaluations + 1 && pair[1].elapsed_ms >= pair[0].elapsed_ms));
+    assert!(first.iter().all(|step| step.x0_picture.is_some()));
+    assert_eq!(first[0].x, steps(1)[0].x.clone(), "all start from one noise");
+
+    let pipeline = Pipeline::load(&ModelSource::Folder(tiny.path()), DeviceKind::Cpu).unwrap();
+    let timestep = first[0].timestep as usize;
+    for (at, name) in [(0, "ddim"), (2, "euler_ancestral")] {
+        let alone = GenerateRequest {
+            start: Start::At { x: gaussian(3, Stream::Start, LATENTS), timestep },
+            prompt: "a red house".into(),
+            negative: "snow".into(),
+            seed: 3,
+            steps: 5,
+            guidance_scale: 4.0,
+            sampler: diffuscope::diffusion::SamplerInfo::find(name).unwrap(),
+            ..GenerateRequest::default()
+        };
+        let generated = pipeline.generate(&alone, &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(generated.latents, ends[at].latents, "{name}");
+    }
+
+    assert_eq!(map.lanes.iter().map(Vec::len).collect::<Vec<_>>(), [6, 41, 6, 6, 5]);
+    let end = |lane: usize| map.lanes[lane].last().unwrap().distance;
+    assert!(end(1) < 0.5 * end(0), "more steps come nearer: {} {}", end(1), end(0));
+    assert!(map.lanes.iter().all(|lane| lane[0].distance < 1e-6), "all start from the reference");
+    assert!(map.explained > 0.3 && map.explained <= 1.0, "{map:?}");
+
+    // With one lane changed the others are there at once, and are the same.
+    let mut changed = wanted;
+    changed.lanes[2] = lane("ddpm", 6, 3);
+    worker.send(Command::Race(changed));
+    let again = until(&mut worker, ended);
+    let others = race_ends(&again);
+    for at in [0, 1, 3, 4] {
+        assert!(Arc::ptr_eq(&ends[at], &others[at]), "lane {at} is not run again");
+    }
+    assert_eq!(race_map(&again).lanes[2].len(), 7);
+}
+
+#[test]
+fn what_cannot_race_is_said() {
+    let tiny = TinyPipeline::new();
+    let mut worker = open(&tiny);
+    let lane = RaceLane { sampler: "magic".into(), steps: 5, seed: 3 };
+    worker.send(Command::Race(RaceRequest { run: request(1), lanes: vec![lane], reference_steps: 10 }));
+    let events = until(&mut worker, |event| matches!(event, Event::RaceDone { .. } | Event::Failed { .. }));
+    assert!(
+        matches!(events.last(), Some(Event::Failed { message, .. }) if message.contains("magic") && message.contains("ddim")),
+        "{events:?}"
+    );
 }

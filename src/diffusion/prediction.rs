@@ -193,3 +193,28 @@ impl PredictionType {
 pub fn eps_from_x0(x: &HostTensor, x0: &HostTensor, level: Level) -> HostTensor {
     x.lincomb(level.sigma.recip(), x0, -level.alpha / level.sigma)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::{Stream, gaussian};
+
+    #[test]
+    fn errors_carry_over_as_the_sensitivity_says() {
+        let [x0, eps, error] = [1, 2, 3].map(|seed| gaussian(seed, Stream::Eval, [64]));
+        for level in [Level::from_alpha_bar(0.9), Level::from_alpha_bar(0.02), Level { alpha: 0.3, sigma: 0.7 }] {
+            let x = level.add_noise(&x0, &eps);
+            for from in PredictionType::ALL {
+                let said = from.from_parts(&x0, &eps, level);
+                let wrong = from.to_x0(&x, &said.lincomb(1.0, &error, 0.1), level);
+                for to in PredictionType::ALL {
+                    let truth = to.from_parts(&x0, &eps, level);
+                    let off = to.from_x0(&x, &wrong, level).lincomb(1.0, &truth, -1.0).norm() / (0.1 * error.norm());
+                    let gain = from.sensitivity(to, level);
+                    assert!((off - gain).abs() < 2e-4 * gain.max(1.0), "{from:?} to {to:?} at {level:?}: {off} against {gain}");
+                }
+            }
+        }
+        assert!(PredictionType::Epsilon.sensitivity(PredictionType::Sample, Level { alpha: 0.0, sigma: 1.0 }).is_infinite());
+    }
+}

@@ -2,7 +2,8 @@
 
 use super::{Pipeline, PipelineError, Tokens};
 use crate::diffusion::{
-    Denoise, DenoiseError, Guidance, GuidanceInterval, Level, Plan, SAMPLERS, SampleOptions, SamplerInfo, Step, guide, sample_with,
+    Denoise, DenoiseError, Guidance, GuidanceInterval, Level, Plan, PlanError, SAMPLERS, SampleOptions, SamplerInfo, Step, TimestepSpacing,
+    guide, sample_with,
 };
 use crate::host::HostTensor;
 use crate::noise::{Stream, gaussian, gaussian_from, rng};
@@ -22,6 +23,14 @@ pub enum Start {
         /// Scaled clean latents `[1, C, h, w]`.
         x0: HostTensor,
         /// The timestep to start from.
+        timestep: usize,
+    },
+    /// A sample at a timestep. The run goes from there down in its number of steps by trailing spacing, so that every sampler begins at
+    /// this very level.
+    At {
+        /// The sample x_t `[1, C, h, w]` in variance-preserving form.
+        x: HostTensor,
+        /// The timestep.
         timestep: usize,
     },
     /// A sample in the middle of a run: the steps before it are not taken again, those after it are the same steps. With nothing
@@ -243,9 +252,15 @@ impl Pipeline {
         if !(0.0..=1.0).contains(&request.guidance_rescale) {
             return Err(PipelineError::Mismatch(format!("the guidance rescale {} is not between 0 and 1", request.guidance_rescale)));
         }
-        let spacing = self.config.spacing_for(request.sampler);
         let config = &self.config;
-        let plan = request.sampler.plan(&self.schedule, spacing, request.steps, config.steps_offset, config.set_alpha_to_one)?;
+        let (schedule, spacing, offset) = match request.start {
+            Start::At { timestep, .. } if timestep >= self.schedule.len() => {
+                return Err(PlanError::Timestep { timestep, num_train: self.schedule.len() }.into());
+            }
+            Start::At { timestep, .. } => (&self.schedule.truncated(timestep + 1), TimestepSpacing::Trailing, 0),
+            _ => (&self.schedule, config.spacing_for(request.sampler), config.steps_offset),
+        };
+        let plan = request.sampler.plan(schedule, spacing, request.steps, offset, config.set_alpha_to_one)?;
         let [c, h, w] = self.card.latent_shape;
         let count = plan.visits.len();
         let (plan, start) = match &request.start {
@@ -265,6 +280,10 @@ impl Pipeline {
                 let eps = gaussian(request.seed, Stream::Forward, x0.shape());
                 let start = plan.visits[0].level.add_noise(x0, &eps);
                 (plan, start)
+            }
+            Start::At { x, .. } => {
+                self.check_latents(x)?;
+                (plan, x.clone())
             }
             Start::Continue { x, index } => {
                 self.check_latents(x)?;

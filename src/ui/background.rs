@@ -1,4 +1,4 @@
-//! What is computed while nobody waits for it: the strip of guidance scales, and what is measured over them.
+//! What is computed while nobody waits for it: the strip of guidance scales, and what is measured over runs.
 
 use crate::host::HostTensor;
 use crate::worker::protocol::{JobId, Ruler, StripRequest, SweepPoint, SweepRequest};
@@ -124,7 +124,7 @@ impl Sweep {
         self.ruler.as_ref()
     }
 
-    /// What was found at the scale at `index` in the request.
+    /// What was found of the run at `index` in the request.
     pub fn point(&self, index: usize) -> Option<&Arc<SweepPoint>> {
         self.points.get(index)?.as_ref()
     }
@@ -142,7 +142,7 @@ impl Sweep {
     }
 
     pub(super) fn sent(&mut self, request: SweepRequest, job: JobId) {
-        self.points = vec![None; request.scales.len()];
+        self.points = vec![None; request.runs.len()];
         self.ruler = None;
         (self.asked, self.job, self.running, self.stopped) = (Some(request), Some(job), true, false);
     }

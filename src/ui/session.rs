@@ -2,13 +2,14 @@
 
 use super::background::{Strip, StripPicture, Sweep};
 use super::notices::{Notices, Tone};
+use super::race::Race;
 pub use super::run::{Run, RunEnd};
 use crate::diffusion::{Level, ScheduleInfo};
 use crate::figure::{Evidence, Export, Figure, State};
 use crate::host::HostTensor;
 use crate::worker::protocol::{
-    Command, DeviceKind, DeviceRow, Event, ForwardRequest, JobId, ModelCard, ModelSource, Picture, PictureSource, RunRequest, Slot,
-    StripRequest, SweepRequest, Tokens,
+    Command, DeviceKind, DeviceRow, Event, ForwardRequest, JobId, ModelCard, ModelSource, Picture, PictureSource, RaceRequest, RunRequest,
+    Slot, StripRequest, SweepRequest, Tokens,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -101,6 +102,10 @@ pub struct Session {
     pub strip: Strip,
     /// What is measured over guidance scales.
     pub sweep: Sweep,
+    /// Several samplers on one noise.
+    pub race: Race,
+    /// What is measured over samplers and their steps.
+    pub ladder: Sweep,
     probe: Option<(JobId, HostTensor)>,
     decoded: Option<(HostTensor, HostTensor)>,
     /// How the model reads the prompts.
@@ -145,6 +150,8 @@ impl Session {
             branch: Run::default(),
             strip: Strip::default(),
             sweep: Sweep::default(),
+            race: Race::default(),
+            ladder: Sweep::default(),
             probe: None,
             decoded: None,
             tokens: None,
@@ -204,9 +211,12 @@ impl Session {
                 self.strip.came(job, index, StripPicture { steps, picture, elapsed_ms });
             }
             Event::StripDone { job } => self.strip.done(job),
-            Event::SweepBegun { job, ruler } => self.sweep.began(job, ruler),
-            Event::SweepPoint { job, point } => self.sweep.came(job, point),
-            Event::SweepDone { job } => self.sweep.done(job),
+            Event::SweepBegun { job, slot, ruler } => self.sweep_of(slot).began(job, ruler),
+            Event::SweepPoint { job, slot, point } => self.sweep_of(slot).came(job, point),
+            Event::SweepDone { job, slot } => self.sweep_of(slot).done(job),
+            Event::RaceStep { job, lane, step } => self.race.step(job, lane, step),
+            Event::RaceLane { job, lane, end } => self.race.arrived(job, lane, end),
+            Event::RaceDone { job, map } => self.race.done(job, map),
             Event::Decoded { job, picture } => {
                 if let Some((_, latents)) = self.probe.take_if(|(mine, _)| *mine == job) {
                     self.decoded = Some((latents, picture));
@@ -270,7 +280,8 @@ impl Session {
         match slot {
             Slot::Forward => self.forward.stop(job),
             Slot::Strip => self.strip.stop(job),
-            Slot::Sweep => self.sweep.stop(job),
+            Slot::Sweep | Slot::Ladder => self.sweep_of(slot).stop(job),
+            Slot::Race => self.race.stop(job),
             Slot::Picture if self.picture_job == Some(job) => {
                 self.picture_job = None;
                 // Without any picture the scene that this one pushed aside is wanted again.
@@ -377,12 +388,26 @@ impl Session {
         }
     }
 
-    /// Asks for measurements unless they are those asked for last.
-    pub fn ask_sweep(&mut self, request: SweepRequest) {
-        if self.sweep.asked() != Some(&request)
-            && let Some(job) = self.backend.send(Command::Sweep(request.clone()))
+    /// The measurements of a slot: [`Slot::Ladder`], else those over guidance scales.
+    fn sweep_of(&mut self, slot: Slot) -> &mut Sweep {
+        if slot == Slot::Ladder { &mut self.ladder } else { &mut self.sweep }
+    }
+
+    /// Asks for measurements in [`Slot::Sweep`] or [`Slot::Ladder`] unless they are those asked for last there.
+    pub fn ask_sweep(&mut self, slot: Slot, request: SweepRequest) {
+        if self.sweep_of(slot).asked() != Some(&request)
+            && let Some(job) = self.backend.send(Command::Sweep(slot, request.clone()))
         {
-            self.sweep.sent(request, job);
+            self.sweep_of(slot).sent(request, job);
+        }
+    }
+
+    /// Asks for a race unless it is the one asked for last.
+    pub fn ask_race(&mut self, request: RaceRequest) {
+        if self.race.asked() != Some(&request)
+            && let Some(job) = self.backend.send(Command::Race(request.clone()))
+        {
+            self.race.sent(request, job);
         }
     }
 
@@ -453,7 +478,8 @@ impl Session {
     pub fn is_busy(&self) -> bool {
         let opening = self.model == ModelState::Opening;
         let reverse = [&self.reverse, &self.guidance, &self.bridge, &self.branch];
-        let background = self.strip.is_running() || self.sweep.is_running();
+        let measured = self.sweep.is_running() || self.ladder.is_running();
+        let background = self.strip.is_running() || measured || self.race.is_running();
         let runs = self.forward.is_running() || background || reverse.iter().any(|run| run.is_running());
         opening || runs || self.picture_job.is_some() || self.probe.is_some() || self.backend.is_busy()
     }

@@ -50,6 +50,10 @@ pub struct Work {
     pub schedules: labs::schedules::Settings,
     /// Of the third lab.
     pub guidance: labs::guidance::Settings,
+    /// Of the fourth lab.
+    pub samplers: labs::samplers::Settings,
+    /// Of the fifth lab.
+    pub targets: labs::targets::Settings,
 }
 
 /// Seeds shown and diced stay below this, so that they can be read out.
@@ -82,6 +86,8 @@ impl Default for Work {
             forward_reverse: Default::default(),
             schedules: Default::default(),
             guidance: Default::default(),
+            samplers: Default::default(),
+            targets: Default::default(),
         }
     }
 }
@@ -143,6 +149,8 @@ impl Settings {
         work.forward_reverse.tidy();
         work.schedules.tidy();
         work.guidance.tidy();
+        work.samplers.tidy();
+        work.targets.tidy();
     }
 }
 

@@ -95,6 +95,8 @@ pub struct Palette {
     guided: Color32,
     /// One hue for each noise schedule.
     pub schedules: [Color32; 4],
+    /// The lanes of a race.
+    pub lanes: [Color32; 6],
     /// Diverging scale: most negative, negative, zero, positive, most positive.
     diverging: [[f32; 3]; 5],
     shade: Color32,
@@ -122,6 +124,14 @@ const DARK: Palette = Palette {
         Color32::from_rgb(45, 250, 173),
         Color32::from_rgb(155, 148, 20),
     ],
+    lanes: [
+        Color32::from_rgb(247, 178, 61),
+        Color32::from_rgb(44, 169, 233),
+        Color32::from_rgb(211, 106, 166),
+        Color32::from_rgb(90, 231, 152),
+        Color32::from_rgb(215, 205, 255),
+        Color32::from_rgb(225, 110, 70),
+    ],
     diverging: [[0.55, 0.80, 1.0], [0.16, 0.42, 0.78], [0.075, 0.085, 0.105], [0.80, 0.36, 0.10], [1.0, 0.80, 0.52]],
     shade: Color32::from_black_alpha(150),
 };
@@ -143,6 +153,14 @@ const LIGHT: Palette = Palette {
     unconditional: Color32::from_rgb(139, 66, 202),
     guided: Color32::from_rgb(98, 6, 22),
     schedules: [Color32::from_rgb(30, 49, 70), Color32::from_rgb(63, 13, 113), Color32::from_rgb(5, 113, 82), Color32::from_rgb(94, 77, 4)],
+    lanes: [
+        Color32::from_rgb(151, 85, 0),
+        Color32::from_rgb(0, 97, 221),
+        Color32::from_rgb(160, 17, 109),
+        Color32::from_rgb(12, 110, 64),
+        Color32::from_rgb(72, 33, 154),
+        Color32::from_rgb(115, 18, 14),
+    ],
     diverging: [[0.02, 0.19, 0.42], [0.30, 0.58, 0.82], [0.97, 0.97, 0.97], [0.93, 0.56, 0.32], [0.48, 0.12, 0.02]],
     shade: Color32::from_black_alpha(40),
 };
@@ -447,7 +465,7 @@ mod tests {
                     let ratio = contrast(p.symbol(symbol), surface);
                     assert!(ratio >= 4.5, "{choice:?} {symbol:?} on {surface:?}: {ratio:.2}");
                 }
-                for hue in p.schedules {
+                for hue in p.schedules.into_iter().chain(p.lanes) {
                     assert!(contrast(hue, surface) >= 4.5, "{choice:?} {hue:?} on {surface:?}: {:.2}", contrast(hue, surface));
                 }
                 assert!(contrast(p.danger, surface) >= 4.5, "{choice:?} danger on {surface:?}");
@@ -487,7 +505,7 @@ mod tests {
                     let light = [c.r(), c.g(), c.b()].map(linear);
                     lab(matrix.map(|row| row.iter().zip(light).map(|(a, b)| a * b).sum()))
                 };
-                for (what, colors) in [("symbols", symbols.as_slice()), ("schedules", &p.schedules), ("ends", &ends)] {
+                for (what, colors) in [("symbols", symbols.as_slice()), ("schedules", &p.schedules), ("lanes", &p.lanes), ("ends", &ends)] {
                     for (i, a) in colors.iter().enumerate() {
                         for b in &colors[..i] {
                             let apart = seen(*a).iter().zip(seen(*b)).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();

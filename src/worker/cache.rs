@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Of the files' layout; another one is not read.
-const VERSION: u32 = 1;
-/// Folders that are kept, about half a megabyte each; those that were written to the longest ago go first.
+const VERSION: u32 = 2;
+/// Folders that are kept, up to about two megabytes each; those that were written to the longest ago go first.
 const MOST: usize = 64;
 const INDEX: &str = "sweep.json";
 
@@ -25,6 +25,8 @@ pub struct Measured {
     pub clipped: f64,
     /// Mean HSV saturation.
     pub saturation: f64,
+    /// Wall time in milliseconds, with decoding.
+    pub latency_ms: f64,
     /// What diversity is measured in; empty where that is the pixels.
     pub features: Vec<f32>,
     /// The picture, small, in steps of a 255th; a file of its own.
@@ -36,7 +38,7 @@ pub struct Measured {
 struct Index {
     version: u32,
     key: String,
-    /// By scale, in the order asked for.
+    /// By run, in the order asked for.
     samples: Vec<Vec<Measured>>,
 }
 
@@ -65,37 +67,37 @@ impl Entry {
         Self { folder: folder.join("sweeps").join(format!("{:016x}", fnv1a(FNV_START, key.as_bytes()))), key }
     }
 
-    fn picture_path(&self, scale: usize, sample: usize) -> PathBuf {
-        self.folder.join(format!("{scale}-{sample:02}.png"))
+    fn picture_path(&self, run: usize, sample: usize) -> PathBuf {
+        self.folder.join(format!("{run}-{sample:02}.png"))
     }
 
-    /// The samples of `scales` scales; empty where there are none or they cannot be used.
-    pub fn read(&self, scales: usize) -> Vec<Vec<Measured>> {
-        match self.try_read(scales) {
+    /// The samples of `runs` runs; empty where there are none or they cannot be used.
+    pub fn read(&self, runs: usize) -> Vec<Vec<Measured>> {
+        match self.try_read(runs) {
             Ok(samples) => samples,
             Err(problem) => {
                 if self.folder.exists() {
                     log::warn!("the measurements in {} are not used and will be made again: {problem}", self.folder.display());
                 }
-                vec![Vec::new(); scales]
+                vec![Vec::new(); runs]
             }
         }
     }
 
-    fn try_read(&self, scales: usize) -> Result<Vec<Vec<Measured>>, String> {
+    fn try_read(&self, runs: usize) -> Result<Vec<Vec<Measured>>, String> {
         let text = std::fs::read_to_string(self.folder.join(INDEX)).map_err(|error| error.to_string())?;
         let mut index: Index = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        if index.version != VERSION || index.key != self.key || index.samples.len() != scales {
+        if index.version != VERSION || index.key != self.key || index.samples.len() != runs {
             return Err("they are of another version or of something else".into());
         }
         let mut side = None;
-        for (scale, samples) in index.samples.iter_mut().enumerate() {
+        for (run, samples) in index.samples.iter_mut().enumerate() {
             for (number, sample) in samples.iter_mut().enumerate() {
-                let picture = read_picture(&self.picture_path(scale, number))?;
+                let picture = read_picture(&self.picture_path(run, number))?;
                 if side.get_or_insert_with(|| picture.shape().to_vec()) != picture.shape() {
                     return Err("their pictures differ in size".into());
                 }
-                let numbers = [sample.clipped, sample.saturation, sample.similarity.unwrap_or(0.0)];
+                let numbers = [sample.clipped, sample.saturation, sample.latency_ms, sample.similarity.unwrap_or(0.0)];
                 if !numbers.iter().all(|value| value.is_finite()) || sample.features.iter().any(|value| !value.is_finite()) {
                     return Err("a number in them is none".into());
                 }
@@ -108,10 +110,10 @@ impl Entry {
     }
 
     /// Writes the picture of a sample, then everything else with [`Self::write`].
-    pub fn write_picture(&self, scale: usize, sample: usize, picture: &HostTensor) -> Result<(), String> {
+    pub fn write_picture(&self, run: usize, sample: usize, picture: &HostTensor) -> Result<(), String> {
         std::fs::create_dir_all(&self.folder).map_err(|error| error.to_string())?;
         let bytes = encode_tensor(picture).map_err(|error| error.to_string())?;
-        write_atomic(&self.picture_path(scale, sample), &bytes).map_err(|error| crate::worker::explain(&error))
+        write_atomic(&self.picture_path(run, sample), &bytes).map_err(|error| crate::worker::explain(&error))
     }
 
     /// Writes the measurements; their pictures are there already.
@@ -157,7 +159,15 @@ mod tests {
 
     fn sample(value: f64) -> Measured {
         let picture = Some(HostTensor::from_fn([3, 4, 4], |i| (i % 7) as f32 * 20.0 / 255.0));
-        Measured { hit: Some(true), similarity: None, clipped: value, saturation: 0.5, features: vec![1.0, 0.25], picture }
+        Measured {
+            hit: Some(true),
+            similarity: None,
+            clipped: value,
+            saturation: 0.5,
+            latency_ms: 80.0,
+            features: vec![1.0, 0.25],
+            picture,
+        }
     }
 
     fn written(folder: &Path) -> (Entry, Vec<Vec<Measured>>) {
@@ -176,7 +186,7 @@ mod tests {
         let (entry, samples) = written(folder.path());
         assert_eq!(entry.read(2), samples);
         assert_eq!(Entry::new(folder.path(), "another".into()).read(2), vec![Vec::new(); 2]);
-        assert_eq!(entry.read(3), vec![Vec::new(); 3], "of other scales");
+        assert_eq!(entry.read(3), vec![Vec::new(); 3], "of other runs");
     }
 
     #[test]

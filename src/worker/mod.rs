@@ -9,6 +9,8 @@ mod mailbox;
 pub mod picture;
 pub mod protocol;
 
+pub use jobs::{race_map, race_start};
+
 use jobs::Room;
 use mailbox::{Job, Mailbox};
 use protocol::{Command, Event, JobId, Slot};
@@ -148,7 +150,8 @@ fn event_source(event: &Event) -> Option<(JobId, Slot)> {
         Event::ModelReady { job, .. } => Some((job, Slot::Model)),
         Event::StateRead { job, .. } | Event::PictureReady { job, .. } => Some((job, Slot::Picture)),
         Event::StripPicture { job, .. } | Event::StripDone { job } => Some((job, Slot::Strip)),
-        Event::SweepBegun { job, .. } | Event::SweepPoint { job, .. } | Event::SweepDone { job } => Some((job, Slot::Sweep)),
+        Event::SweepBegun { job, slot, .. } | Event::SweepPoint { job, slot, .. } | Event::SweepDone { job, slot } => Some((job, slot)),
+        Event::RaceStep { job, .. } | Event::RaceLane { job, .. } | Event::RaceDone { job, .. } => Some((job, Slot::Race)),
         Event::Decoded { job, .. } => Some((job, Slot::Probe)),
         Event::Saved { job, .. } | Event::Compared { job, .. } => Some((job, Slot::Save)),
         Event::Tokenized { .. } => None,

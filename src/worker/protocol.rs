@@ -41,13 +41,17 @@ pub enum Slot {
     Strip,
     /// Adherence, diversity and saturation measured over guidance scales.
     Sweep,
+    /// Several samplers on one noise.
+    Race,
+    /// Adherence and latency measured over samplers and their steps.
+    Ladder,
     /// What there is to compute on, and how each does.
     Devices,
 }
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Model,
         Self::Picture,
         Self::Forward,
@@ -59,6 +63,8 @@ impl Slot {
         Self::Save,
         Self::Strip,
         Self::Sweep,
+        Self::Race,
+        Self::Ladder,
         Self::Devices,
     ];
 }
@@ -142,15 +148,97 @@ pub struct StripRequest {
     pub coarse_steps: usize,
 }
 
-/// Adherence, diversity and saturation to be measured over guidance scales.
+/// Adherence, diversity, saturation and latency to be measured on several ways of making the same picture.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SweepRequest {
-    /// The run that all samples have in common; its own scale and seed are not used: the samples have the seeds 0, 1, 2, ..
-    pub run: RunRequest,
-    /// The scales, growing.
-    pub scales: Vec<f64>,
-    /// Samples of each scale after each round, growing.
+    /// The runs to compare, of one prompt; their seeds are not used: the samples have the seeds 0, 1, 2, ..
+    pub runs: Vec<RunRequest>,
+    /// Samples of each run after each round, growing.
     pub rounds: Vec<usize>,
+}
+
+/// A sampler in a race.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RaceLane {
+    /// Id of the sampler in `diffusion::sampler::SAMPLERS`.
+    pub sampler: String,
+    /// Number of steps.
+    pub steps: usize,
+    /// Seed of the fresh noise that it adds on its way, where it does; the noise that it starts from is that of the race.
+    pub seed: u64,
+}
+
+/// Several samplers on one noise, one prompt and one guidance, and the path that the differential equation itself takes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RaceRequest {
+    /// What all lanes have in common; its own sampler and steps are not used.
+    pub run: RunRequest,
+    /// The lanes.
+    pub lanes: Vec<RaceLane>,
+    /// Steps of the dense reference (DDIM, which follows the probability flow).
+    pub reference_steps: usize,
+}
+
+/// A step of a lane.
+#[derive(Debug, Clone)]
+pub struct RaceStep {
+    /// Which, from 0.
+    pub index: usize,
+    /// Steps of the lane.
+    pub count: usize,
+    /// The timestep of [`Self::x`].
+    pub timestep: f64,
+    /// Coefficient of x0 there.
+    pub alpha: f64,
+    /// Coefficient of the noise there.
+    pub sigma: f64,
+    /// Evaluations of the model when the step was done.
+    pub evaluations: usize,
+    /// Wall time until then in milliseconds, measured, without what is decoded for the screen.
+    pub elapsed_ms: f64,
+    /// The sample before the step, `[1, C, h, w]`.
+    pub x: HostTensor,
+    /// The clean sample predicted from it.
+    pub x0: HostTensor,
+    /// That decoded, `[3, H, W]` in 0..1; left out at some steps of long lanes.
+    pub x0_picture: Option<HostTensor>,
+}
+
+/// The end of a lane.
+#[derive(Debug, Clone)]
+pub struct RaceEnd {
+    /// The last latents.
+    pub latents: HostTensor,
+    /// Those decoded, `[3, H, W]` in 0..1.
+    pub picture: HostTensor,
+    /// Evaluations of the model in all.
+    pub evaluations: usize,
+    /// Wall time in milliseconds, measured, without decoding.
+    pub elapsed_ms: f64,
+}
+
+/// How the lanes lie to the reference and to each other.
+#[derive(Debug, Clone, Default)]
+pub struct RaceMap {
+    /// For each lane that of its samples, in the order of its steps, and of the end.
+    pub lanes: Vec<Vec<RacePlace>>,
+    /// The reference in the plane, from noise to data.
+    pub reference: Vec<[f64; 2]>,
+    /// The share of the variance of all these samples that lies in the plane.
+    pub explained: f64,
+    /// The reference decoded at its end, `[3, H, W]` in 0..1.
+    pub picture: Option<HostTensor>,
+}
+
+/// Where a sample of a lane lies.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RacePlace {
+    /// Coordinates in the plane of the two leading principal components.
+    pub place: [f64; 2],
+    /// `sigma / alpha` of the sample.
+    pub sigma_ratio: f64,
+    /// Root-mean-square difference from the reference at the same level.
+    pub distance: f64,
 }
 
 /// How adherence is measured.
@@ -164,10 +252,10 @@ pub enum Ruler {
     None(String),
 }
 
-/// What was measured at one guidance scale, 95 % intervals.
+/// What was measured on one of the runs, 95 % intervals.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SweepPoint {
-    /// Which of the scales asked for.
+    /// Which of the runs asked for.
     pub index: usize,
     /// How many of the samples were on the disk already.
     pub cached: usize,
@@ -179,6 +267,8 @@ pub struct SweepPoint {
     pub saturation: Estimate,
     /// Share of channel values beyond black and white.
     pub clipped: Estimate,
+    /// Wall time of a sample in milliseconds, with its decoding.
+    pub latency_ms: Estimate,
     /// The samples, small, `[3, H, W]` in 0..1.
     pub pictures: Vec<HostTensor>,
 }
@@ -256,8 +346,10 @@ pub enum Command {
     Reverse(Slot, RunRequest),
     /// Make finished pictures at several guidance scales, all of them quickly first.
     Strip(StripRequest),
-    /// Measure over guidance scales, going on from what is on the disk.
-    Sweep(SweepRequest),
+    /// Measure in slot [`Slot::Sweep`] or [`Slot::Ladder`], going on from what is on the disk.
+    Sweep(Slot, SweepRequest),
+    /// Let samplers race.
+    Race(RaceRequest),
     /// List the devices of this machine, and try each when nothing else is to be done.
     Devices,
     /// Decode latents; the newest wins.
@@ -304,7 +396,8 @@ impl Command {
             Self::Forward(_) => Some(Slot::Forward),
             Self::Reverse(slot, _) => Some(*slot),
             Self::Strip(_) => Some(Slot::Strip),
-            Self::Sweep(_) => Some(Slot::Sweep),
+            Self::Sweep(slot, _) => Some(*slot),
+            Self::Race(_) => Some(Slot::Race),
             Self::Devices => Some(Slot::Devices),
             Self::Decode(_) => Some(Slot::Probe),
             Self::SavePng { .. } | Self::SaveRow { .. } | Self::Export(_) | Self::Compare(_) => Some(Slot::Save),
@@ -399,13 +492,17 @@ pub enum Event {
     SweepBegun {
         /// The job.
         job: JobId,
+        /// The slot.
+        slot: Slot,
         /// How.
         ruler: Ruler,
     },
-    /// A scale of a sweep was measured, with more samples than before.
+    /// A run of a sweep was measured, with more samples than before.
     SweepPoint {
         /// The job.
         job: JobId,
+        /// The slot.
+        slot: Slot,
         /// What was found.
         point: Arc<SweepPoint>,
     },
@@ -413,6 +510,33 @@ pub enum Event {
     SweepDone {
         /// The job.
         job: JobId,
+        /// The slot.
+        slot: Slot,
+    },
+    /// A step of a race.
+    RaceStep {
+        /// The job.
+        job: JobId,
+        /// Which of the lanes asked for.
+        lane: usize,
+        /// The step.
+        step: Arc<RaceStep>,
+    },
+    /// A lane has arrived.
+    RaceLane {
+        /// The job.
+        job: JobId,
+        /// Which of the lanes asked for.
+        lane: usize,
+        /// Its end.
+        end: Arc<RaceEnd>,
+    },
+    /// The reference has arrived, and the race is over.
+    RaceDone {
+        /// The job.
+        job: JobId,
+        /// How all lie to each other.
+        map: Arc<RaceMap>,
     },
     /// The devices of this machine, as far as they were tried.
     Devices {

@@ -3,16 +3,21 @@
 use diffuscope::diffusion::guidance::scale_at;
 use diffuscope::diffusion::ideal::PointData;
 use diffuscope::diffusion::prediction::eps_from_x0;
-use diffuscope::diffusion::{Denoise, Level, NoiseSchedule, PredictionType, ScheduleInfo, TimestepSpacing, guide};
+use diffuscope::diffusion::{
+    Denoise, Level, NoiseSchedule, PredictionType, SampleOptions, SamplerInfo, ScheduleInfo, Step, TimestepSpacing, guide, sample_with,
+};
 use diffuscope::figure::State;
 use diffuscope::host::HostTensor;
-use diffuscope::noise::{Stream, gaussian};
+use diffuscope::measure::Path;
+use diffuscope::noise::{Stream, gaussian, gaussian_from, rng};
 use diffuscope::ui::Backend;
 use diffuscope::worker::protocol::{
-    Command, Estimate, Event, ForwardRequest, Frame, JobId, ModelCard, Picture, PictureSource, Ruler, RunRequest, Slot, Start,
-    StripRequest, SweepPoint, SweepRequest, Tokens,
+    Command, Estimate, Event, ForwardRequest, Frame, JobId, ModelCard, Picture, PictureSource, RaceEnd, RaceLane, RaceMap, RaceRequest,
+    RaceStep, Ruler, RunRequest, Slot, Start, StripRequest, SweepPoint, SweepRequest, Tokens,
 };
+use diffuscope::worker::{race_map, race_start};
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 const SIDE: usize = 128;
@@ -149,6 +154,7 @@ enum Work {
     Strip(StripRequest, usize, Option<HostTensor>, usize),
     /// A sweep, and how many of its points are measured, round by round.
     Sweep(SweepRequest, usize),
+    Race(RaceRequest, Vec<Vec<(Level, HostTensor)>>),
     Once(Box<Command>),
 }
 
@@ -229,7 +235,7 @@ impl StandIn {
     fn start(&self, request: &RunRequest) -> (HostTensor, usize) {
         match &request.start {
             Start::Noise => (gaussian(request.seed, Stream::Start, [1, self.channels, LATENT, LATENT]), 0),
-            Start::Latents(x) => (x.clone(), 0),
+            Start::Latents(x) | Start::At { x, .. } => (x.clone(), 0),
             Start::Noised { x0, timestep } => {
                 (self.level(*timestep).add_noise(x0, &gaussian(request.seed, Stream::Forward, x0.shape())), 0)
             }
@@ -249,6 +255,68 @@ impl StandIn {
         let next = steps.get(place + 1).map_or(Level::CLEAN, |t| self.level(*t));
         let x_next = frame.x0.lincomb(next.alpha, &eps_from_x0(x, &frame.x0, self.level(steps[place])), next.sigma);
         (frame, x_next)
+    }
+
+    /// All samples of a run of a sampler of the table, from the noise of `start`, with their levels.
+    fn sample(&mut self, run: &RunRequest, start: u64, on_step: &mut dyn FnMut(&Step<'_>, HostTensor)) -> Vec<(Level, HostTensor)> {
+        let info = SamplerInfo::find(&run.sampler).expect("in the table");
+        let schedule = self.schedule.truncated(race_start(&self.schedule) + 1);
+        let steps = run.steps.min(schedule.len());
+        let plan = info.plan(&schedule, TimestepSpacing::Trailing, steps, 0, true).expect("a plan");
+        let from = gaussian(start, Stream::Start, [1, self.channels, LATENT, LATENT]);
+        let mut fresh = rng(run.seed, Stream::Steps);
+        let (mut path, mut last) = (Vec::new(), Level::CLEAN);
+        let mut denoise = |x: &HostTensor, level: Level| {
+            let timestep = schedule.timestep_of(level).round() as usize;
+            Ok(self.frame(x, timestep, &run.prompt, run.guidance_scale, (0, 1), false).x0)
+        };
+        let outcome = sample_with(
+            info,
+            &SampleOptions::default(),
+            &mut denoise,
+            &plan.visits,
+            plan.last,
+            &from,
+            &mut |shape| gaussian_from(&mut fresh, shape),
+            &mut |step| {
+                path.push((step.level, step.x.clone()));
+                last = step.next_level;
+                on_step(step, decode(step.x0));
+                ControlFlow::Continue(())
+            },
+        );
+        path.push((last, outcome.expect("a run").x));
+        path
+    }
+
+    /// A lane of a race, whole.
+    fn drive(&mut self, job: JobId, request: &RaceRequest, lane: usize) -> Vec<(Level, HostTensor)> {
+        let RaceLane { sampler, steps, seed } = request.lanes[lane].clone();
+        let info = SamplerInfo::find(&sampler).expect("in the table");
+        let run = RunRequest { sampler, steps, seed, ..request.run.clone() };
+        let mut events = Vec::new();
+        let path = self.sample(&run, request.run.seed, &mut |step, picture| {
+            let evaluations = (step.index + 1) * info.evaluations_per_step;
+            let step = RaceStep {
+                index: step.index,
+                count: step.count,
+                timestep: step.timestep,
+                alpha: step.level.alpha,
+                sigma: step.level.sigma,
+                evaluations,
+                elapsed_ms: 15.5 * evaluations as f64,
+                x: step.x.clone(),
+                x0: step.x0.clone(),
+                x0_picture: Some(picture),
+            };
+            events.push(Event::RaceStep { job, lane, step: Arc::new(step) });
+        });
+        self.events.extend(events);
+        let latents = path.last().expect("an end").1.clone();
+        let evaluations = info.evaluations(steps);
+        let end = RaceEnd { picture: decode(&latents), latents, evaluations, elapsed_ms: 15.5 * evaluations as f64 };
+        self.events.push_back(Event::RaceLane { job, lane, end: Arc::new(end) });
+        path
     }
 
     /// One step of the first job; a strip is only gone on with where nothing else is to be done.
@@ -311,14 +379,32 @@ impl StandIn {
             }
             Work::Sweep(request, at) => {
                 let (request, place) = (request.clone(), *at);
-                let (round, index) = (place / request.scales.len(), place % request.scales.len());
+                let (round, index) = (place / request.runs.len(), place % request.runs.len());
                 if place == 0 {
-                    self.events.push_back(Event::SweepBegun { job: id, ruler: Ruler::Judge });
+                    self.events.push_back(Event::SweepBegun { job: id, slot, ruler: Ruler::Judge });
                 }
-                self.events.push_back(Event::SweepPoint { job: id, point: Arc::new(measured(&request, index, request.rounds[round])) });
+                let point = Arc::new(measured(&request, index, request.rounds[round]));
+                self.events.push_back(Event::SweepPoint { job: id, slot, point });
                 *at += 1;
-                if *at == request.rounds.len() * request.scales.len() {
-                    self.events.push_back(Event::SweepDone { job: id });
+                if *at == request.rounds.len() * request.runs.len() {
+                    self.events.push_back(Event::SweepDone { job: id, slot });
+                    return;
+                }
+            }
+            Work::Race(request, driven) => {
+                let request = request.clone();
+                if driven.len() < request.lanes.len() {
+                    let lane = driven.len();
+                    let path = self.drive(id, &request, lane);
+                    driven.push(path);
+                } else {
+                    let run = RunRequest { sampler: "ddim".into(), steps: request.reference_steps, ..request.run.clone() };
+                    let path = self.sample(&run, request.run.seed, &mut |_, _| {});
+                    let angle = |level: &Level| level.sigma.atan2(level.alpha);
+                    let reference = Path::new(path.iter().map(|(level, x)| (angle(level), x.clone())).collect());
+                    let picture = path.last().map(|(_, x)| decode(x));
+                    let map = RaceMap { picture, ..race_map(driven, &reference) };
+                    self.events.push_back(Event::RaceDone { job: id, map: Arc::new(map) });
                     return;
                 }
             }
@@ -379,7 +465,8 @@ impl StandIn {
 
 /// Pictures that the stand-in draws, and numbers that look as such numbers do.
 fn measured(request: &SweepRequest, index: usize, count: usize) -> SweepPoint {
-    let w = request.scales[index];
+    let run = &request.runs[index];
+    let w = run.guidance_scale * run.steps as f64 / 20.0;
     let root = (count as f64).sqrt();
     let of = |value: f64, width: f64| Estimate { value, low: value - width / root, high: value + width / root };
     let adherence = 0.2 + 0.75 * (1.0 - (-w).exp()) - 0.0006 * w * w;
@@ -391,6 +478,7 @@ fn measured(request: &SweepRequest, index: usize, count: usize) -> SweepPoint {
         diversity: of(2.0 + 1.2 * (-0.7_f64 * w).exp(), 0.8),
         saturation: of(0.44 + 0.006 * w, 0.06),
         clipped: of(0.0003 * w * w, 0.01),
+        latency_ms: of(15.5 * run.steps as f64, 4.0),
         pictures,
     }
 }
@@ -453,9 +541,13 @@ impl Backend for StandIn {
                 let total = 2 * request.scales.len();
                 (Work::Strip(request, 0, None, 0), total)
             }
-            Command::Sweep(request) => {
-                let total = request.rounds.len() * request.scales.len();
+            Command::Sweep(_, request) => {
+                let total = request.rounds.len() * request.runs.len();
                 (Work::Sweep(request, 0), total)
+            }
+            Command::Race(request) => {
+                let total = request.lanes.len() + 1;
+                (Work::Race(request, Vec::new()), total)
             }
             other => (Work::Once(Box::new(other)), 1),
         };

@@ -293,6 +293,11 @@ impl SamplerInfo {
         (self.evaluations_per_step * steps).saturating_sub(self.evaluations_per_step - 1)
     }
 
+    /// The most steps that ask the model so often: the inverse of [`Self::evaluations`].
+    pub fn steps_within(&self, evaluations: usize) -> usize {
+        evaluations.div_ceil(self.evaluations_per_step)
+    }
+
     /// Plans a run as this sampler takes it by itself; see [`Self::plan_with`].
     ///
     /// # Errors

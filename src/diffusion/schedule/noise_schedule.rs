@@ -139,6 +139,15 @@ impl NoiseSchedule {
         self.betas.len()
     }
 
+    /// The first `count` timesteps of this schedule alone, as if it ended there.
+    ///
+    /// # Panics
+    /// When `count` is 0 or more than [`Self::len`].
+    pub fn truncated(&self, count: usize) -> Self {
+        assert!((1..=self.len()).contains(&count), "a schedule of {} timesteps has no first {count}", self.len());
+        Self { betas: self.betas[..count].into(), alphas_cumprod: self.alphas_cumprod[..count].into() }
+    }
+
     /// The level at a timestep.
     ///
     /// # Panics

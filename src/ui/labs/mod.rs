@@ -4,7 +4,9 @@ pub mod formula;
 pub mod forward_reverse;
 pub mod guidance;
 pub mod reading;
+pub mod samplers;
 pub mod schedules;
+pub mod targets;
 pub mod zoom;
 
 use super::clock::{Clock, Direction, Pace};
@@ -132,5 +134,25 @@ pub const LABS: &[LabInfo] = &[
         pose: (Direction::Reverse, 500.0),
         reset: |work| work.guidance = Default::default(),
         make: || Box::new(guidance::Guidance::default()),
+    },
+    LabInfo {
+        id: "samplers",
+        label: "Samplers",
+        about: "One noise, many ways to a picture: a race of samplers against the path of the equation.",
+        icon: Icon::Samplers,
+        negative: true,
+        pose: (Direction::Reverse, 420.0),
+        reset: |work| work.samplers = Default::default(),
+        make: || Box::new(samplers::Samplers::default()),
+    },
+    LabInfo {
+        id: "targets",
+        label: "Targets",
+        about: "Noise, picture or velocity: one answer told in three ways, and what an error in each is worth.",
+        icon: Icon::Targets,
+        negative: false,
+        pose: (Direction::Forward, 650.0),
+        reset: |work| work.targets = Default::default(),
+        make: || Box::new(targets::Targets::default()),
     },
 ];

@@ -26,6 +26,8 @@ pub enum Icon {
     ForwardReverse,
     Schedules,
     Guidance,
+    Samplers,
+    Targets,
     Overview,
     Operation,
     Numbers,
@@ -142,6 +144,23 @@ pub fn paint(painter: &Painter, rect: Rect, icon: Icon, color: Color32) {
             head(at(-0.25, -0.75), -TAU * 0.2);
             line(vec![at(-0.75, 0.75), at(0.7, -0.2)]);
             head(at(0.78, -0.25), -TAU * 0.09);
+        }
+        Icon::Samplers => {
+            // Ways from one point to one side.
+            for (bend, end) in [(-0.95, -0.6), (0.0, 0.0), (0.95, 0.6)] {
+                let way = (0..=16).map(|i| i as f32 / 16.0).map(|s| at(-0.75 + 1.5 * s, bend * s * (1.0 - s) * 1.2 + end * s * s));
+                line(way.collect());
+                dot(0.75, end, 0.17);
+            }
+            dot(-0.75, 0.0, 0.17);
+        }
+        Icon::Targets => {
+            // One thing told in three ways.
+            let corners = [at(0.0, -0.72), at(0.75, 0.6), at(-0.75, 0.6)];
+            line(vec![corners[0], corners[1], corners[2], corners[0]]);
+            for corner in corners {
+                painter.circle_filled(corner, 0.2 * half, color);
+            }
         }
         Icon::Overview => {
             for (x, y) in [(-0.8, -0.8), (0.12, -0.8), (-0.8, 0.12), (0.12, 0.12)] {

@@ -3,6 +3,7 @@
 pub mod channels;
 pub mod controls;
 pub mod icons;
+pub mod log_plot;
 pub mod math;
 pub mod meaning;
 pub mod scrubber;

@@ -8,12 +8,15 @@ mod export;
 mod forward;
 mod open_model;
 mod open_picture;
+mod race;
 mod reverse;
 mod save_png;
 mod save_row;
 mod strip;
 mod sweep;
 mod tokenize;
+
+pub use race::{map as race_map, start as race_start};
 
 use super::explain;
 use super::mailbox::{Job, Mailbox};
@@ -22,10 +25,11 @@ use super::protocol::{Command, Event};
 use crate::figure::{FigureError, StateError};
 use crate::measure::{MeasureError, Meter};
 use crate::pipeline::{Pipeline, PipelineError};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 /// What the thread keeps from job to job.
 #[derive(Default)]
@@ -35,6 +39,8 @@ pub(super) struct Room {
     cache: Option<PathBuf>,
     /// The networks that measure, with the fingerprint of the model that they belong to.
     meter: RefCell<Option<(String, Rc<Meter>)>>,
+    /// The lanes and the reference of the last race, so that a lane that stays is not run again.
+    race: RefCell<race::Memory>,
     /// Why no model is open, after an attempt to open one.
     failure: Option<String>,
 }
@@ -81,9 +87,31 @@ struct Desk<'a> {
     mailbox: &'a Mailbox,
     wake: &'a dyn Fn(),
     job: &'a Job,
+    /// Time that other jobs took in between.
+    away: &'a Cell<Duration>,
+}
+
+/// Measures the time that a job itself takes.
+struct Watch<'a> {
+    started: Instant,
+    away: &'a Cell<Duration>,
+    away_before: Duration,
+}
+
+impl Watch<'_> {
+    /// Milliseconds since it was made, without those of the jobs that were served in between.
+    fn elapsed_ms(&self) -> f64 {
+        let away = self.away.get().saturating_sub(self.away_before);
+        self.started.elapsed().saturating_sub(away).as_secs_f64() * 1e3
+    }
 }
 
 impl Desk<'_> {
+    /// A watch that begins now.
+    fn watch(&self) -> Watch<'_> {
+        Watch { started: Instant::now(), away: self.away, away_before: self.away.get() }
+    }
+
     /// Hands an answer over.
     ///
     /// # Errors
@@ -111,9 +139,12 @@ impl Desk<'_> {
         while self.mailbox.is_wanted(self.job)
             && let Some(other) = self.mailbox.take_within(self.job)
         {
+            let (begun, before) = (Instant::now(), self.away.get());
             begin(self.mailbox, self.wake, &other);
             let desk = Desk { job: &other, ..*self };
             finish(self.mailbox, self.wake, &other, guarded(|| desk.work()));
+            // What was served within that job is in its time already.
+            self.away.set(before + begun.elapsed());
         }
         if self.mailbox.is_wanted(self.job) { Ok(()) } else { Err(JobError::Stopped) }
     }
@@ -125,7 +156,8 @@ impl Desk<'_> {
             Command::Forward(request) => forward::run(self, request),
             Command::Reverse(slot, request) => reverse::run(self, *slot, request),
             Command::Strip(request) => strip::run(self, request),
-            Command::Sweep(request) => sweep::run(self, request),
+            Command::Sweep(slot, request) => sweep::run(self, *slot, request),
+            Command::Race(request) => race::run(self, request),
             Command::Devices => devices::run(self),
             Command::Decode(latents) => decode::run(self, latents),
             Command::Tokenize { prompt, negative } => tokenize::run(self, prompt, negative),
@@ -144,7 +176,7 @@ pub(super) fn serve(room: &mut Room, mailbox: &Mailbox, wake: &dyn Fn(), job: &J
     let result = if let Command::OpenModel { source, device } = &job.command {
         guarded(|| open_model::run(room, mailbox, wake, job, source, *device))
     } else {
-        let desk = Desk { room, mailbox, wake, job };
+        let desk = Desk { room, mailbox, wake, job, away: &Cell::default() };
         guarded(|| desk.work())
     };
     finish(mailbox, wake, job, result);

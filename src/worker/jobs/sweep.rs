@@ -1,4 +1,4 @@
-//! Adherence, diversity and saturation over guidance scales: a few samples of each first, then more. What is on the disk is gone
+//! Adherence, diversity, saturation and latency of several runs of one prompt: a few samples of each first, then more. What is on the disk is gone
 //! on from, and every sample is kept there.
 
 use super::strip::latents;
@@ -7,7 +7,7 @@ use crate::host::HostTensor;
 use crate::measure::{Estimate, Meter, Proportion, Sample, halve, pairwise_diversity, saturation, score};
 use crate::pipeline::Pipeline;
 use crate::worker::cache::{Entry, Measured};
-use crate::worker::protocol::{Event, Ruler, RunRequest, Start, SweepPoint, SweepRequest};
+use crate::worker::protocol::{Event, Ruler, RunRequest, Slot, Start, SweepPoint, SweepRequest};
 use crate::world::Facts;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,24 +32,25 @@ impl Goal {
     }
 }
 
-pub(super) fn run(desk: &Desk, request: &SweepRequest) -> Result<(), JobError> {
+pub(super) fn run(desk: &Desk, slot: Slot, request: &SweepRequest) -> Result<(), JobError> {
     let pipeline = desk.room.pipeline()?;
     let rounds = &request.rounds;
     let most = rounds.last().copied().unwrap_or(0);
-    let total = most * request.scales.len();
+    let Some(first) = request.runs.first() else { return Err(JobError::Request("there is no run to measure".into())) };
+    let total = most * request.runs.len();
     desk.progress(0, total);
-    let goal = goal(desk, pipeline, &request.run.prompt)?;
-    desk.answer(Event::SweepBegun { job: desk.job.id, ruler: goal.ruler() })?;
+    let goal = goal(desk, pipeline, &first.prompt)?;
+    desk.answer(Event::SweepBegun { job: desk.job.id, slot, ruler: goal.ruler() })?;
     // What starts elsewhere than in noise is not told apart by its key.
-    let folder = desk.room.cache.as_ref().filter(|_| request.run.start == Start::Noise);
+    let folder = desk.room.cache.as_ref().filter(|_| request.runs.iter().all(|run| run.start == Start::Noise));
     let entry = folder.map(|folder| Entry::new(folder, key(pipeline, request)));
-    let mut samples = entry.as_ref().map_or_else(|| vec![Vec::new(); request.scales.len()], |entry| entry.read(request.scales.len()));
+    let mut samples = entry.as_ref().map_or_else(|| vec![Vec::new(); request.runs.len()], |entry| entry.read(request.runs.len()));
     samples.iter_mut().for_each(|of| of.truncate(most));
     let cached: Vec<usize> = samples.iter().map(Vec::len).collect();
     let mut keeps = entry.is_some();
     let tell = |samples: &[Vec<Measured>], index: usize| -> Result<(), JobError> {
         let point = point(index, &samples[index], cached[index]);
-        desk.answer(Event::SweepPoint { job: desk.job.id, point: Arc::new(point) })
+        desk.answer(Event::SweepPoint { job: desk.job.id, slot, point: Arc::new(point) })
     };
     let mut done: usize = cached.iter().sum();
     desk.progress(done, total);
@@ -59,13 +60,14 @@ pub(super) fn run(desk: &Desk, request: &SweepRequest) -> Result<(), JobError> {
         }
     }
     for &round in rounds {
-        for (index, &guidance_scale) in request.scales.iter().enumerate() {
+        for (index, run) in request.runs.iter().enumerate() {
             let before = samples[index].len();
             while samples[index].len() < round {
                 let number = samples[index].len();
-                let run = RunRequest { guidance_scale, seed: number as u64, ..request.run.clone() };
-                let latents = latents(desk, &run, |_| {})?;
-                let sample = measure(pipeline, &goal, &latents)?;
+                let watch = desk.watch();
+                let latents = latents(desk, &RunRequest { seed: number as u64, ..run.clone() }, |_| {})?;
+                let picture = pipeline.decode_unclamped(&latents)?;
+                let sample = measure(&goal, &picture, watch.elapsed_ms())?;
                 if let (true, Some(entry), Some(picture)) = (keeps, &entry, &sample.picture) {
                     keeps = kept(entry.write_picture(index, number, picture));
                 }
@@ -84,7 +86,7 @@ pub(super) fn run(desk: &Desk, request: &SweepRequest) -> Result<(), JobError> {
     if let Some(entry) = &entry {
         entry.tidy();
     }
-    desk.answer(Event::SweepDone { job: desk.job.id })
+    desk.answer(Event::SweepDone { job: desk.job.id, slot })
 }
 
 /// Whether the disk took it; where it did not, the sweep goes on without it.
@@ -97,19 +99,19 @@ fn kept(written: Result<(), String>) -> bool {
 
 /// Everything that the measurements depend on.
 fn key(pipeline: &Pipeline, request: &SweepRequest) -> String {
-    let RunRequest { prompt, negative, steps, guidance_interval, sampler, .. } = &request.run;
-    let interval = guidance_interval.map(|interval| [interval.low, interval.high]);
-    serde_json::json!({
-        "model": pipeline.fingerprint(),
-        "device": pipeline.card().device,
-        "prompt": prompt,
-        "negative": negative,
-        "steps": steps,
-        "sampler": sampler,
-        "interval": interval,
-        "scales": request.scales,
-    })
-    .to_string()
+    let runs = request.runs.iter().map(|run| {
+        let interval = run.guidance_interval.map(|interval| [interval.low, interval.high]);
+        serde_json::json!({
+            "prompt": run.prompt,
+            "negative": run.negative,
+            "steps": run.steps,
+            "sampler": run.sampler,
+            "interval": interval,
+            "scale": run.guidance_scale,
+        })
+    });
+    let runs: Vec<_> = runs.collect();
+    serde_json::json!({ "model": pipeline.fingerprint(), "device": pipeline.card().device, "runs": runs }).to_string()
 }
 
 /// The ruler that this model and this prompt allow.
@@ -146,19 +148,19 @@ fn goal(desk: &Desk, pipeline: &Pipeline, prompt: &str) -> Result<Goal, JobError
     })
 }
 
-fn measure(pipeline: &Pipeline, goal: &Goal, latents: &HostTensor) -> Result<Measured, JobError> {
-    let whole = pipeline.decode_unclamped(latents)?;
-    let strength = saturation(&whole)?;
+/// What is to be kept of a picture whose values may lie beyond black and white.
+fn measure(goal: &Goal, whole: &HostTensor, latency_ms: f64) -> Result<Measured, JobError> {
+    let strength = saturation(whole)?;
     let (mut hit, mut similarity, mut features) = (None, None, Vec::new());
     match goal {
         Goal::Facts(meter, facts) => {
-            let (verdict, seen) = meter.judge(&whole)?;
+            let (verdict, seen) = meter.judge(whole)?;
             hit = verdict.map(|verdict| score(&verdict, facts).all);
             features = seen;
         }
         Goal::Text(meter, text) => {
-            similarity = Some(meter.similarity(&whole, text)?);
-            features = meter.judge(&whole)?.1;
+            similarity = Some(meter.similarity(whole, text)?);
+            features = meter.judge(whole)?.1;
         }
         Goal::Nothing(_) => {}
     }
@@ -168,12 +170,13 @@ fn measure(pipeline: &Pipeline, goal: &Goal, latents: &HostTensor) -> Result<Mea
     }
     // As a file keeps it, so that what is read back is the same.
     let picture = Some(small.map(|v| (v * 255.0).round() / 255.0));
-    Ok(Measured { hit, similarity, clipped: strength.clipped, saturation: strength.hsv, features, picture })
+    Ok(Measured { hit, similarity, clipped: strength.clipped, saturation: strength.hsv, latency_ms, features, picture })
 }
 
 fn point(index: usize, samples: &[Measured], cached: usize) -> SweepPoint {
     let mean = |value: fn(&Measured) -> f64| samples.iter().map(value).collect::<Sample>().estimate();
     let share = |of: Estimate| Estimate { value: of.value, low: of.low.max(0.0), high: of.high.min(1.0) };
+    let latency_ms = mean(|sample| sample.latency_ms);
     let hits = Proportion::of(samples.iter().map(|sample| sample.hit));
     let similarities: Sample = samples.iter().filter_map(|sample| sample.similarity).collect();
     let adherence = if hits.trials > 0 { Some(hits.estimate()) } else { (!similarities.is_empty()).then(|| similarities.estimate()) };
@@ -191,6 +194,7 @@ fn point(index: usize, samples: &[Measured], cached: usize) -> SweepPoint {
         diversity: pairwise_diversity(&rows),
         saturation: share(mean(|sample| sample.saturation)),
         clipped: share(mean(|sample| sample.clipped)),
+        latency_ms: Estimate { low: latency_ms.low.max(0.0), ..latency_ms },
         pictures,
     }
 }

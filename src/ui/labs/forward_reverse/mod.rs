@@ -153,15 +153,14 @@ impl ForwardReverse {
         order
     }
 
-    fn ask(&mut self, cx: &mut LabContext<'_>) {
+    /// Asks what the model sees along the forward run of the picture. Returns the prompt under which it looks, once all that is known.
+    pub(in crate::ui::labs) fn ask_looks(cx: &mut LabContext<'_>) -> Option<String> {
         cx.session.want_scene(cx.work.scene_seed);
-        if cx.session.card.is_none() {
-            return;
-        }
-        let Some(picture) = cx.session.picture.clone() else { return };
+        cx.session.card.as_ref()?;
+        let picture = cx.session.picture.clone()?;
         let prompt_is_known = !cx.work.prompt_follows_picture || picture.caption.is_empty() || cx.work.prompt == picture.caption;
         if !prompt_is_known || cx.session.picture_is_coming() {
-            return;
+            return None;
         }
         let prompt = cx.session.prompt.clone();
         cx.session.ask_forward(ForwardRequest {
@@ -172,6 +171,11 @@ impl ForwardReverse {
             negative: String::new(),
             guidance_scale: 1.0,
         });
+        Some(prompt)
+    }
+
+    fn ask(&mut self, cx: &mut LabContext<'_>) {
+        let Some(prompt) = Self::ask_looks(cx) else { return };
         if cx.clock.direction == Direction::Reverse || !cx.session.forward.is_running() {
             let guidance_scale = Self::scale(cx);
             let own = &cx.work.forward_reverse;

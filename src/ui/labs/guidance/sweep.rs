@@ -116,8 +116,9 @@ fn place_of(scale: f64) -> f64 {
 
 impl Guidance {
     fn sweep_request(cx: &LabContext<'_>) -> SweepRequest {
-        let run = RunRequest { guidance_scale: 1.0, seed: 0, ..Self::request(cx, cx.work.guidance.steps) };
-        SweepRequest { run, scales: SCALES.to_vec(), rounds: ROUNDS.to_vec() }
+        let run = RunRequest { seed: 0, ..Self::request(cx, cx.work.guidance.steps) };
+        let runs = SCALES.iter().map(|&guidance_scale| RunRequest { guidance_scale, ..run.clone() }).collect();
+        SweepRequest { runs, rounds: ROUNDS.to_vec() }
     }
 
     /// Asks for the measurements while they are in view and what they depend on is at rest.
@@ -129,7 +130,7 @@ impl Guidance {
         if self.sweep.wanted.as_ref() != Some(&wanted) {
             (self.sweep.wanted, self.sweep.changed_secs) = (Some(wanted), cx.now_secs);
         } else if cx.now_secs - self.sweep.changed_secs > REST_SECS && !self.held {
-            cx.session.ask_sweep(wanted);
+            cx.session.ask_sweep(Slot::Sweep, wanted);
         }
     }
 
