@@ -32,6 +32,7 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
+    #[expect(clippy::too_many_arguments, reason = "as `sample_with`, which it is the beginning of")]
     pub fn new(
         options: &'a SampleOptions,
         supports: Supports,

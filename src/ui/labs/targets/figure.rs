@@ -59,7 +59,10 @@ fn pictures(cx: &LabContext<'_>, ink: &Ink, answers: &Answers) -> Option<Row> {
     Some(Row::of(panels))
 }
 
-fn chart(ink: &Ink, curves: [(&str, Symbol, Arc<[[f64; 2]]>); 3]) -> Chart {
+/// A curve: its name, whose colour it has, its points.
+type Curve<'a> = (&'a str, Symbol, Arc<[[f64; 2]]>);
+
+fn chart(ink: &Ink, curves: [Curve<'_>; 3]) -> Chart {
     let range = |(from, to): (f64, f64)| (10_f64.powf(from.min(to)), 10_f64.powf(from.max(to)));
     let x = Axis { label: vec![ink.word("signal-to-noise ratio", Symbol::Quiet)], range: range(ACROSS), log: true };
     let y = Axis { label: Vec::new(), range: range(UP), log: true };
