@@ -33,12 +33,9 @@ fn score(q_at: u32, k_at: u32, depth: u32) -> f32 {
 }
 
 @compute @workgroup_size(REDUCE_WIDTH)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = workgroup_number(workgroup, workgroups);
+fn main(at: Invocation) {
+    let local = at.local;
+    let row = workgroup_number(at.workgroup, at.workgroups);
     let query = row % p.queries;
     let head = row / p.queries % p.heads;
     let picture = row / p.queries / p.heads;
@@ -52,12 +49,12 @@ fn main(
     for (var key = local; key < count; key += REDUCE_WIDTH) {
         high = max(high, score(q_at, k_at + key * p.channels, depth));
     }
-    let largest = workgroup_max(local, high);
+    let largest = workgroup_max(at, high);
     var sum = 0.0;
     for (var key = local; key < count; key += REDUCE_WIDTH) {
         sum += exp(score(q_at, k_at + key * p.channels, depth) - largest);
     }
-    let total = workgroup_sum(local, sum);
+    let total = workgroup_sum(at, sum);
     if picture < p.batch {
         for (var key = local; key < p.keys; key += REDUCE_WIDTH) {
             var weight = 0.0;

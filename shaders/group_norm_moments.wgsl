@@ -21,12 +21,9 @@ struct Parameters {
 @group(0) @binding(2) var<storage, read_write> moments: array<vec2<f32>>;
 
 @compute @workgroup_size(REDUCE_WIDTH)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let number = workgroup_number(workgroup, workgroups);
+fn main(at: Invocation) {
+    let local = at.local;
+    let number = workgroup_number(at.workgroup, at.workgroups);
     let part = number % p.parts;
     let group = number / p.parts % p.groups;
     let picture = number / p.parts / p.groups;
@@ -40,13 +37,13 @@ fn main(
     for (var i = local; i < count; i += REDUCE_WIDTH) {
         sum += f32(x[origin + i / width * p.channels + i % width]);
     }
-    let mean = workgroup_sum(local, sum) / f32(max(count, 1u));
+    let mean = workgroup_sum(at, sum) / f32(max(count, 1u));
     var squares = 0.0;
     for (var i = local; i < count; i += REDUCE_WIDTH) {
         let deviation = f32(x[origin + i / width * p.channels + i % width]) - mean;
         squares += deviation * deviation;
     }
-    let all_squares = workgroup_sum(local, squares);
+    let all_squares = workgroup_sum(at, squares);
     if local == 0u && inside {
         moments[number] = vec2(mean, all_squares);
     }

@@ -18,12 +18,9 @@ struct Parameters {
 @group(0) @binding(4) var<storage, read_write> y: array<Value>;
 
 @compute @workgroup_size(REDUCE_WIDTH)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = workgroup_number(workgroup, workgroups);
+fn main(at: Invocation) {
+    let local = at.local;
+    let row = workgroup_number(at.workgroup, at.workgroups);
     let inside = row < p.rows;
     let count = select(0u, p.channels, inside);
     let origin = row * p.channels;
@@ -31,13 +28,13 @@ fn main(
     for (var i = local; i < count; i += REDUCE_WIDTH) {
         sum += f32(x[origin + i]);
     }
-    let mean = workgroup_sum(local, sum) / f32(p.channels);
+    let mean = workgroup_sum(at, sum) / f32(p.channels);
     var squares = 0.0;
     for (var i = local; i < count; i += REDUCE_WIDTH) {
         let deviation = f32(x[origin + i]) - mean;
         squares += deviation * deviation;
     }
-    let scale = 1.0 / sqrt(workgroup_sum(local, squares) / f32(p.channels) + p.eps);
+    let scale = 1.0 / sqrt(workgroup_sum(at, squares) / f32(p.channels) + p.eps);
     for (var i = local; i < count; i += REDUCE_WIDTH) {
         y[origin + i] = Value((f32(x[origin + i]) - mean) * scale * f32(weight[i]) + f32(bias[i]));
     }

@@ -1,16 +1,24 @@
-// Sums and maxima over a workgroup of REDUCE_WIDTH invocations (a power of two), by halving.
+// Sums and maxima over a workgroup of REDUCE_WIDTH invocations (a power of two), by halving; for adapters without subgroups.
+// Where there are subgroups, reduce_subgroups.wgsl takes this file's place.
 
 override REDUCE_WIDTH: u32 = 64u;
+
+// Where an invocation stands.
+struct Invocation {
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+}
 
 var<workgroup> reduce_scratch: array<f32, REDUCE_WIDTH>;
 
 // The sum of everybody's value, given to everybody.
-fn workgroup_sum(local: u32, value: f32) -> f32 {
-    reduce_scratch[local] = value;
+fn workgroup_sum(at: Invocation, value: f32) -> f32 {
+    reduce_scratch[at.local] = value;
     workgroupBarrier();
     for (var half = REDUCE_WIDTH / 2u; half > 0u; half /= 2u) {
-        if local < half {
-            reduce_scratch[local] += reduce_scratch[local + half];
+        if at.local < half {
+            reduce_scratch[at.local] += reduce_scratch[at.local + half];
         }
         workgroupBarrier();
     }
@@ -20,12 +28,12 @@ fn workgroup_sum(local: u32, value: f32) -> f32 {
 }
 
 // The largest of everybody's values, given to everybody.
-fn workgroup_max(local: u32, value: f32) -> f32 {
-    reduce_scratch[local] = value;
+fn workgroup_max(at: Invocation, value: f32) -> f32 {
+    reduce_scratch[at.local] = value;
     workgroupBarrier();
     for (var half = REDUCE_WIDTH / 2u; half > 0u; half /= 2u) {
-        if local < half {
-            reduce_scratch[local] = max(reduce_scratch[local], reduce_scratch[local + half]);
+        if at.local < half {
+            reduce_scratch[at.local] = max(reduce_scratch[at.local], reduce_scratch[at.local + half]);
         }
         workgroupBarrier();
     }

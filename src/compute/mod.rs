@@ -172,6 +172,11 @@ pub trait Tensor: Clone + Send + Sync + fmt::Debug + Sized + 'static {
         residual.add(&self.linear(weight, bias)?)
     }
 
+    /// `activation(x W^T + b)`, as [`Self::linear`] and [`Self::activate`] define it.
+    fn linear_activate(&self, weight: &Self, bias: Option<&Self>, activation: Activation) -> Result<Self> {
+        self.linear(weight, bias)?.activate(activation)
+    }
+
     /// Normalisation, activation, enlargement, convolution and sums, as the single operations define them.
     fn convolution(&self, c: &Convolution<'_, Self>) -> Result<Self> {
         let mut x = self.clone();

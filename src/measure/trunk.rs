@@ -79,7 +79,7 @@ impl<T: Tensor> Trunk<T> {
         let x = self.narrow_norm.forward(&self.narrow.forward(maps)?)?;
         let batch = x.shape()[0];
         let width: usize = x.shape()[1..].iter().product();
-        Ok(self.join.forward(&x.reshape(&[batch, width])?)?.activate(Activation::Silu)?)
+        self.join.forward_activated(&x.reshape(&[batch, width])?, Activation::Silu)
     }
 
     /// Both: `pictures: [B, 3, 64, 64]` in -1..1 -> `[B, WIDTH]`.

@@ -195,7 +195,7 @@ impl<T: Tensor> ClipTextModel<T> {
             let (q, k, v) = (layer.q_proj.forward(&h)?, layer.k_proj.forward(&h)?, layer.v_proj.forward(&h)?);
             let (h, _) = T::attention(&q, &k, &v, self.config.num_attention_heads, Mask::Causal, false)?;
             x = x.add(&layer.out_proj.forward(&h)?)?;
-            let h = layer.fc1.forward(&layer.layer_norm2.forward(&x)?)?.activate(self.config.hidden_act)?;
+            let h = layer.fc1.forward_activated(&layer.layer_norm2.forward(&x)?, self.config.hidden_act)?;
             x = x.add(&layer.fc2.forward(&h)?)?;
         }
         self.final_layer_norm.forward(&x)

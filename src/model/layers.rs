@@ -30,6 +30,11 @@ impl<T: Tensor> Linear<T> {
         Ok(x.linear(&self.weight, self.bias.as_ref())?)
     }
 
+    /// [`Self::forward`] and an activation.
+    pub fn forward_activated(&self, x: &T, activation: Activation) -> Result<T, ModelError> {
+        Ok(x.linear_activate(&self.weight, self.bias.as_ref(), activation)?)
+    }
+
     /// [`Self::forward`], and `residual: [.., outputs]` added.
     pub fn forward_add(&self, x: &T, residual: &T) -> Result<T, ModelError> {
         Ok(x.linear_add(&self.weight, self.bias.as_ref(), residual)?)

@@ -357,7 +357,7 @@ impl<T: Tensor> UNet2DConditionModel<T> {
     pub fn time(&self, timesteps: &[f64], device: &T::Device) -> Result<TimeContext<T>, ModelError> {
         let c = &self.config;
         let waves = timestep_embedding(timesteps, c.block_out_channels[0], c.flip_sin_to_cos, c.freq_shift);
-        let time = self.time_linear_1.forward(&T::from_host(&waves, device)?)?.activate(Activation::Silu)?;
+        let time = self.time_linear_1.forward_activated(&T::from_host(&waves, device)?, Activation::Silu)?;
         let embedding = self.time_linear_2.forward(&time)?;
         let time = embedding.activate(Activation::Silu)?;
         let added = self.resnets().map(|resnet| resnet.time(&time)).collect::<Result<_, _>>()?;

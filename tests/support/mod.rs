@@ -1,4 +1,5 @@
 //! The stand-in for the worker: see `tests/ui.rs`.
+#![allow(dead_code, reason = "each test file uses its own share")]
 
 use diffuscope::diffusion::guidance::scale_at;
 use diffuscope::diffusion::ideal::PointData;
@@ -12,8 +13,13 @@ use diffuscope::measure::Path;
 use diffuscope::noise::{Stream, gaussian, gaussian_from, rng};
 use diffuscope::ui::Backend;
 use diffuscope::worker::protocol::{
+<<<<<<< HEAD
     Command, Estimate, Event, ForwardRequest, Frame, JobId, ModelCard, Picture, PictureSource, RaceEnd, RaceLane, RaceMap, RaceRequest,
     RaceStep, Ruler, RunRequest, Slot, Start, StripRequest, SweepPoint, SweepRequest, Tokens,
+=======
+    Command, DeviceCard, DeviceKind, DeviceRow, Estimate, Event, ForwardRequest, Frame, JobId, ModelCard, Picture, PictureSource, Ruler,
+    RunRequest, Slot, Start, StripRequest, SweepPoint, SweepRequest, Tokens, Trial,
+>>>>>>> main
 };
 use diffuscope::worker::{race_map, race_start};
 use std::collections::VecDeque;
@@ -30,6 +36,7 @@ struct Shared {
     commands: Vec<Command>,
     fail_picture: Option<String>,
     fail_model: Option<String>,
+    fail_device: Option<String>,
     slow: bool,
     most_waiting: usize,
 }
@@ -62,6 +69,11 @@ impl Control {
     #[allow(dead_code, reason = "one test file asks")]
     pub fn most_waiting(&self) -> usize {
         self.lock().most_waiting
+    }
+
+    /// The device fails with this message in the middle of the next reverse run.
+    pub fn fail_device(&self, message: &str) {
+        self.lock().fail_device = Some(message.to_owned());
     }
 
     /// From now on runs hardly get on.
@@ -415,13 +427,13 @@ impl StandIn {
 
     fn once(&mut self, job: JobId, slot: Slot, command: Command) {
         match command {
-            Command::OpenModel { .. } => {
+            Command::OpenModel { device, .. } => {
                 let failure = self.control.lock().fail_model.clone();
                 self.events.push_back(match failure {
                     Some(message) => Event::Failed { job, slot, message },
                     None => Event::ModelReady {
                         job,
-                        card: Arc::new(card(self.channels)),
+                        card: Arc::new(ModelCard { device: format!("closed form, {}", device.label()), ..card(self.channels) }),
                         alphas_cumprod: self.schedule.alphas_cumprod().into(),
                     },
                 });
@@ -452,6 +464,7 @@ impl StandIn {
                 self.events.push_back(Event::PictureReady { job, picture: Arc::new(picture) });
             }
             Command::Decode(latents) => self.events.push_back(Event::Decoded { job, picture: decode(&latents) }),
+            Command::Devices => self.events.push_back(Event::Devices { job, rows: devices().into() }),
             Command::Export(export) => self.events.push_back(Event::Saved { job, path: export.target }),
             Command::Compare(both) => {
                 let verdict = both.0.compare(&both.1);
@@ -481,6 +494,23 @@ fn measured(request: &SweepRequest, index: usize, count: usize) -> SweepPoint {
         latency_ms: of(15.5 * run.steps as f64, 4.0),
         pictures,
     }
+}
+
+/// A machine with a card, half of the precision on it, a card in software and a card that cannot be used.
+fn devices() -> Vec<DeviceRow> {
+    let row = |at: usize, name: &str, software: bool, tried| {
+        let card = DeviceCard { kind: DeviceKind::ALL[at], name: name.to_owned(), software };
+        DeviceRow { card, tried }
+    };
+    let did = |step_ms, error| Some(Ok(Trial { step_ms, error, tolerance: 1e-3 }));
+    vec![
+        row(0, "Processor, 8 threads", false, did(14.2, 0.0)),
+        row(2, "GeForce RTX 4070 (Vulkan)", false, did(2.9, 4e-7)),
+        row(3, "GeForce RTX 4070 (Vulkan), half precision", false, did(2.6, 0.4)),
+        row(4, "llvmpipe (Vulkan, in software)", true, None),
+        row(6, "Old Card (Vulkan)", false, Some(Err("the device wgpu cannot be used: it was lost; choose it again".into()))),
+        row(8, "New Card (Vulkan)", false, None),
+    ]
 }
 
 fn card(channels: usize) -> ModelCard {
@@ -533,6 +563,10 @@ impl Backend for StandIn {
                 (Work::Forward(request, 0), total)
             }
             Command::Reverse(_, request) => {
+                if let Some(message) = self.control.lock().fail_device.take() {
+                    self.events.push_back(Event::DeviceFailed { job: id, slot, message });
+                    return Some(id);
+                }
                 let (start, at) = self.start(&request);
                 let total = request.steps;
                 (Work::Reverse(request, start, at), total)

@@ -1,6 +1,7 @@
 //! A graphics device of our own: opened once, shared by all its tensors.
 
 use super::adapters::{self, AdapterCard};
+use super::kernels::Dialect;
 use super::operations;
 use super::pool::{Block, Pool};
 use super::recorder::{Dispatch, Pipelines, Recorder, filled};
@@ -109,12 +110,13 @@ impl WgpuDevice {
         if let Some(gpu) = known {
             return Ok(Self(gpu));
         }
-        let device = Self::open_anew(index, storage)?;
+        let device = Self::open_anew(index, storage, true)?;
         open.push((index, storage, Arc::downgrade(&device.0)));
         Ok(device)
     }
 
-    fn open_anew(index: usize, storage: Storage) -> Result<Self> {
+    /// The same, not shared; whether subgroups are used where there are any.
+    pub(super) fn open_anew(index: usize, storage: Storage, use_subgroups: bool) -> Result<Self> {
         let mut found = adapters::found();
         if found.is_empty() {
             return unavailable(
@@ -129,7 +131,11 @@ impl WgpuDevice {
         if storage == Storage::F16 && !card.has_f16 {
             return unavailable(format!("{card} does not compute with numbers of half precision; store tensors in single precision"));
         }
-        let wanted = if storage == Storage::F16 { wgpu::Features::SHADER_F16 } else { wgpu::Features::empty() };
+        let mut wanted = if storage == Storage::F16 { wgpu::Features::SHADER_F16 } else { wgpu::Features::empty() };
+        if use_subgroups {
+            wanted |= adapter.features() & wgpu::Features::SUBGROUP;
+        }
+        let dialect = Dialect { storage, subgroups: wanted.contains(wgpu::Features::SUBGROUP) };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("tensors"),
             required_features: wanted,
@@ -159,7 +165,7 @@ impl WgpuDevice {
                 *lock(&on_loss) = Some(Fault::Lost(message));
             }
         });
-        let pipelines = Pipelines::new(&device, storage);
+        let pipelines = Pipelines::new(&device, dialect);
         let (recorder, pool, ahead, compilers) = (Mutex::default(), Arc::default(), Arc::default(), Mutex::default());
         let opened = Self(Arc::new(Gpu { device, queue, card, storage, pipelines, recorder, pool, fault, ahead, compilers }));
         opened.compile_ahead();

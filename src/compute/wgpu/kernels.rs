@@ -1,14 +1,12 @@
 //! The kernels: one readable file each in `shaders/`, and one line in the table here.
 
 use super::Storage;
-use std::fmt::Write as _;
 
 /// What every kernel may use; the alias of the stored type comes before it.
-const COMMON: [&str; 4] = [
+const COMMON: [&str; 3] = [
     include_str!("../../../shaders/common/grid.wgsl"),
     include_str!("../../../shaders/common/activation.wgsl"),
     include_str!("../../../shaders/common/tile.wgsl"),
-    include_str!("../../../shaders/common/reduce.wgsl"),
 ];
 
 macro_rules! kernels {
@@ -67,19 +65,27 @@ kernels! {
 }
 
 impl Kernel {
-    /// The whole text of the kernel for tensors stored as `storage`.
-    pub fn source(self, storage: Storage) -> String {
-        let mut source = match storage {
+    /// The whole text of the kernel for an adapter.
+    pub fn source(self, dialect: Dialect) -> String {
+        let value = match dialect.storage {
             Storage::F32 => include_str!("../../../shaders/common/f32.wgsl"),
             Storage::F16 => include_str!("../../../shaders/common/f16.wgsl"),
-        }
-        .to_owned();
-        for part in COMMON.into_iter().chain([self.text()]) {
-            // Writing into a string does not fail.
-            let _ = write!(source, "\n{part}");
-        }
-        source
+        };
+        let reduce = match dialect.subgroups {
+            true => include_str!("../../../shaders/common/reduce_subgroups.wgsl"),
+            false => include_str!("../../../shaders/common/reduce.wgsl"),
+        };
+        [value].into_iter().chain(COMMON).chain([reduce, self.text()]).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// What kernels are written for: the files in `shaders/common/` of which an adapter takes one or the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Dialect {
+    /// How tensors are stored.
+    pub storage: Storage,
+    /// Whether sums within a subgroup are an instruction.
+    pub subgroups: bool,
 }
 
 /// Values of a kernel's `override` constants.

@@ -102,11 +102,15 @@ impl Tensor for WgpuTensor {
     }
 
     fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
-        operations::linear(self, weight, bias, None)
+        operations::linear(self, weight, bias, Activation::Identity, None)
+    }
+
+    fn linear_activate(&self, weight: &Self, bias: Option<&Self>, activation: Activation) -> Result<Self> {
+        operations::linear(self, weight, bias, activation, None)
     }
 
     fn linear_add(&self, weight: &Self, bias: Option<&Self>, residual: &Self) -> Result<Self> {
-        operations::linear(self, weight, bias, Some(residual))
+        operations::linear(self, weight, bias, Activation::Identity, Some(residual))
     }
 
     fn conv2d(&self, weight: &Self, bias: Option<&Self>, geometry: Conv2d) -> Result<Self> {

@@ -40,8 +40,10 @@ fn constants<const N: usize>([m, n, k]: [u32; 3], parts: [(&'static str, bool); 
     constants
 }
 
-fn linear_constants(tile: [u32; 3], bias: bool, residual: bool) -> Constants {
-    constants(tile, [("HAS_BIAS", bias), ("HAS_RESIDUAL", residual)])
+fn linear_constants(tile: [u32; 3], bias: bool, activation: Activation, residual: bool) -> Constants {
+    let mut constants = constants(tile, [("HAS_BIAS", bias), ("HAS_RESIDUAL", residual)]);
+    constants.extend(activation_constants(activation));
+    constants
 }
 
 fn convolution_constants(tile: [u32; 3], bias: bool, channels: bool, residual: bool, repeat: bool) -> Constants {
@@ -69,14 +71,16 @@ pub(super) fn usual() -> Vec<(Kernel, Constants)> {
     let mut all = Vec::new();
     for tile in TILES {
         for [bias, residual] in [[false, false], [true, false], [true, true]] {
-            all.push((Kernel::Linear, linear_constants(tile, bias, residual)));
+            all.push((Kernel::Linear, linear_constants(tile, bias, Activation::Identity, residual)));
         }
         for [channels, residual, repeat] in [[false, false, false], [true, false, false], [false, true, false], [false, false, true]] {
             all.push((Kernel::Conv2d, convolution_constants(tile, true, channels, residual, repeat)));
         }
     }
+    // Of the text encoder and of the time embedding, which are small.
+    all.extend([Activation::Silu, Activation::QuickGelu].map(|a| (Kernel::Linear, linear_constants(TILES[1], true, a, false))));
     all.extend([Activation::Identity, Activation::Silu].map(|activation| (Kernel::GroupNorm, activation_constants(activation))));
-    all.extend([Activation::Silu, Activation::QuickGelu].map(|activation| (Kernel::Activate, activation_constants(activation))));
+    all.push((Kernel::Activate, activation_constants(Activation::Silu)));
     all.extend([Mask::None, Mask::Causal].map(|mask| (Kernel::Attention, attention_constants(mask))));
     all.push((Kernel::GroupNormMoments, reduction_constants(GROUP_WIDTH)));
     all.push((Kernel::LayerNorm, reduction_constants(ROW_WIDTH)));
@@ -98,7 +102,13 @@ fn elementwise(
     output.0.device.dispatch(&Dispatch { kernel, constants, parameters, inputs: &inputs, output: &output.0.block, workgroups, work })
 }
 
-pub(super) fn linear(x: &WgpuTensor, weight: &WgpuTensor, bias: Option<&WgpuTensor>, residual: Option<&WgpuTensor>) -> Result<WgpuTensor> {
+pub(super) fn linear(
+    x: &WgpuTensor,
+    weight: &WgpuTensor,
+    bias: Option<&WgpuTensor>,
+    activation: Activation,
+    residual: Option<&WgpuTensor>,
+) -> Result<WgpuTensor> {
     let [outputs, inputs] = dims("linear", &weight.0.shape)?;
     if x.0.shape.last() != Some(&inputs)
         || weight.elements() == 0
@@ -119,7 +129,7 @@ pub(super) fn linear(x: &WgpuTensor, weight: &WgpuTensor, bias: Option<&WgpuTens
     let (tile, workgroups) = tiled(rows, outputs);
     y.0.device.dispatch(&Dispatch {
         kernel: Kernel::Linear,
-        constants: linear_constants(tile, bias.is_some(), residual.is_some()),
+        constants: linear_constants(tile, bias.is_some(), activation, residual.is_some()),
         parameters: &[rows as u32, inputs as u32, outputs as u32],
         // What is not there is not read, but something has to be bound.
         inputs: &[&x.0.block, &weight.0.block, &bias.unwrap_or(&x).0.block, &residual.as_ref().unwrap_or(&x).0.block],

@@ -120,7 +120,7 @@ mod tests {
     fn a_shelf_holds_what_it_is_for_and_wastes_little() {
         for bytes in [1, 256, 257, 1000, 4096, 65_537, 1 << 20, (1 << 30) + 1] {
             let size = shelf(bytes);
-            assert!(size >= bytes && size % 4 == 0, "{bytes}: {size}");
+            assert!(size >= bytes && size.is_multiple_of(4), "{bytes}: {size}");
             assert!(bytes < 1024 || size - bytes <= bytes / 8, "{bytes}: {size}");
             assert_eq!(shelf(size), size);
         }

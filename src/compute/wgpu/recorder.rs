@@ -1,8 +1,8 @@
 //! Recording of work: one encoder for as much as goes to the device at once, and what is made once and used in every step.
 
-use super::kernels::{Constants, Kernel};
+use super::Fault;
+use super::kernels::{Constants, Dialect, Kernel};
 use super::pool::Block;
-use super::{Fault, Storage};
 use eframe::egui_wgpu::wgpu;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -19,14 +19,14 @@ const MOST_INPUTS: usize = 5;
 
 /// The pipelines of a device, compiled once each.
 pub(super) struct Pipelines {
-    storage: Storage,
+    dialect: Dialect,
     layouts: Vec<(wgpu::BindGroupLayout, wgpu::PipelineLayout)>,
     modules: Mutex<HashMap<Kernel, wgpu::ShaderModule>>,
     ready: Mutex<HashMap<(Kernel, Constants), wgpu::ComputePipeline>>,
 }
 
 impl Pipelines {
-    pub fn new(device: &wgpu::Device, storage: Storage) -> Self {
+    pub fn new(device: &wgpu::Device, dialect: Dialect) -> Self {
         let entry = |binding: usize, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
             binding: binding as u32,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -46,7 +46,7 @@ impl Pipelines {
             (group, whole)
         };
         let layouts = (0..=MOST_INPUTS).map(layout).collect();
-        Self { storage, layouts, modules: Mutex::default(), ready: Mutex::default() }
+        Self { dialect, layouts, modules: Mutex::default(), ready: Mutex::default() }
     }
 
     /// The pipeline of a kernel under these constants.
@@ -61,7 +61,7 @@ impl Pipelines {
             .unwrap_or_else(PoisonError::into_inner)
             .entry(kernel)
             .or_insert_with(|| {
-                let source = wgpu::ShaderSource::Wgsl(kernel.source(self.storage).into());
+                let source = wgpu::ShaderSource::Wgsl(kernel.source(self.dialect).into());
                 device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(kernel.name()), source })
             })
             .clone();

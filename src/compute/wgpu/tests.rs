@@ -1,7 +1,7 @@
 //! The kernels against those of the processor: every operation, over awkward shapes drawn at random from a fixed seed, in
 //! single and, where the adapter has it, in half precision.
 
-use super::kernels::Kernel;
+use super::kernels::{Dialect, Kernel};
 use super::*;
 use crate::compute::GroupNormalization;
 use crate::compute::cpu::CpuTensor;
@@ -13,13 +13,14 @@ use rand_chacha::ChaCha8Rng;
 use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
-/// The devices that the tests share: the adapter's own, in each precision that it has.
+/// The devices that the tests share: the adapter's own, in each precision that it has, and without its subgroups.
 fn devices() -> &'static [WgpuDevice] {
     static DEVICES: OnceLock<Vec<WgpuDevice>> = OnceLock::new();
     DEVICES.get_or_init(|| {
         let single = WgpuDevice::open(0, Storage::F32).unwrap();
         let half = single.card().has_f16.then(|| WgpuDevice::open(0, Storage::F16).unwrap());
-        std::iter::once(single).chain(half).collect()
+        let plain = WgpuDevice::open_anew(0, Storage::F32, false).unwrap();
+        [single, plain].into_iter().chain(half).collect()
     })
 }
 
@@ -86,15 +87,20 @@ macro_rules! both {
 /// What a kernel has to be before any driver sees it, in either precision; the driver is not asked.
 #[test]
 fn every_kernel_is_valid() {
-    let capabilities = naga::valid::Capabilities::SHADER_FLOAT16 | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let capabilities = naga::valid::Capabilities::SHADER_FLOAT16
+        | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32
+        | naga::valid::Capabilities::SUBGROUP;
     for &kernel in Kernel::ALL {
-        for storage in [Storage::F32, Storage::F16] {
-            let source = kernel.source(storage);
+        for (storage, subgroups) in [(Storage::F32, false), (Storage::F32, true), (Storage::F16, false), (Storage::F16, true)] {
+            let dialect = Dialect { storage, subgroups };
+            let source = kernel.source(dialect);
             let module = naga::front::wgsl::parse_str(&source)
-                .unwrap_or_else(|e| panic!("{} in {storage:?}: {}", kernel.name(), e.emit_to_string(&source)));
+                .unwrap_or_else(|e| panic!("{} in {dialect:?}: {}", kernel.name(), e.emit_to_string(&source)));
             naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
+                .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+                .subgroup_operations(naga::valid::SubgroupOperationSet::all())
                 .validate(&module)
-                .unwrap_or_else(|e| panic!("{} in {storage:?}: {}", kernel.name(), e.emit_to_string(&source)));
+                .unwrap_or_else(|e| panic!("{} in {dialect:?}: {}", kernel.name(), e.emit_to_string(&source)));
             // The table says how many buffers there are between the parameters and the result.
             let bound = module.global_variables.iter().filter(|(_, variable)| variable.binding.is_some()).count();
             assert_eq!(bound, kernel.inputs() + 2, "{}", kernel.name());
@@ -133,6 +139,7 @@ fn linear_layers() {
         let name = format!("linear {rows} {inputs} {outputs}");
         both!(name, &operands, 1e-5, |v| v[0].linear_add(&v[1], Some(&v[2]), &v[3]).unwrap());
         both!(name, &operands, 1e-5, |v| v[0].linear(&v[1], None).unwrap());
+        both!(name, &operands, 1e-5, |v| v[0].linear_activate(&v[1], Some(&v[2]), Activation::QuickGelu).unwrap());
     }
     both!("linear of a picture", &[random(1, &[2, 3, 4, 5]), random(2, &[7, 5])], 1e-5, |v| v[0].linear(&v[1], None).unwrap());
 }

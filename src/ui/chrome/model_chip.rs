@@ -73,28 +73,56 @@ fn card(response: &egui::Response, theme: &Theme, session: &Session) {
 /// The list of devices.
 fn devices(ui: &mut Ui, theme: &Theme, session: &Session) -> Option<Asked> {
     let p = theme.palette();
-    ui.set_min_width(theme.px(360.0));
-    ui.label(egui::RichText::new("Compute on").font(theme.font(Weight::SemiBold, 14.0)).color(p.text));
+    ui.set_width(theme.px(380.0));
+    ui.horizontal(|ui| {
+        ui.add_space(theme.px(10.0));
+        ui.label(egui::RichText::new("Compute on").font(theme.small()).color(p.dim));
+    });
     let Some(rows) = &session.devices else {
         ui.label(egui::RichText::new("looking for devices…").font(theme.small()).color(p.dim));
         return None;
     };
     let mut asked = None;
     let fastest = fastest(rows);
+    ui.spacing_mut().item_spacing.y = theme.px(2.0);
     for row in rows.iter() {
         let in_use = row.card.kind == session.device;
-        let usable = !matches!(row.tried, Some(Err(_)));
-        let name = egui::RichText::new(&row.card.name).font(theme.font(Weight::Medium, 14.0));
-        if ui.add_enabled(usable, egui::Button::selectable(in_use, name)).clicked() && !in_use {
+        if entry(ui, theme, row, in_use, fastest.is_some_and(|fastest| fastest == row)) && !in_use {
             asked = Some(Asked::Device(row.card.kind));
+            ui.close();
         }
-        let told = told(row, in_use, fastest.is_some_and(|fastest| fastest == row));
-        ui.horizontal(|ui| {
-            ui.add_space(theme.px(10.0));
-            ui.add(egui::Label::new(egui::RichText::new(told).font(theme.small()).color(p.dim)).wrap());
-        });
     }
     asked
+}
+
+/// One device: its name, and below it what is known of it. Returns whether it was chosen.
+fn entry(ui: &mut Ui, theme: &Theme, row: &DeviceRow, in_use: bool, is_fastest: bool) -> bool {
+    let p = theme.palette();
+    let usable = !matches!(row.tried, Some(Err(_)));
+    let told = told(row, in_use, is_fastest);
+    let pad = theme.px(10.0);
+    let size = vec2(ui.available_width(), theme.px(46.0));
+    let (rect, response) = ui.allocate_exact_size(size, if usable { Sense::click() } else { Sense::hover() });
+    response.widget_info(|| WidgetInfo::selected(Role::RadioButton, usable, in_use, format!("{}, {told}", row.card.name)));
+    let fill = if in_use { Some(p.raised) } else { (usable && (response.hovered() || response.has_focus())).then_some(p.hover) };
+    if let Some(fill) = fill {
+        ui.painter().rect_filled(rect, theme.radius(), fill);
+    }
+    let ink = if usable { p.text } else { p.dim };
+    for (text, font, color, y) in [
+        (&row.card.name, theme.font(Weight::Medium, 14.0), ink, rect.top() + theme.px(5.0)),
+        (&told, theme.font(Weight::Regular, 12.5), p.dim, rect.top() + theme.px(25.0)),
+    ] {
+        let mut job = egui::text::LayoutJob::simple_singleline(text.clone(), font, color);
+        job.wrap = egui::text::TextWrapping::truncate_at_width(rect.width() - 2.0 * pad);
+        let galley = ui.painter().layout_job(job);
+        ui.painter().galley(egui::pos2(rect.left() + pad, y), galley, color);
+    }
+    let chosen = response.clicked();
+    if !usable {
+        response.on_hover_text(told);
+    }
+    chosen
 }
 
 /// Of the devices that were tried and agree with the processor the one that took the least; never the processor by a detour.
@@ -107,6 +135,7 @@ fn fastest(rows: &[DeviceRow]) -> Option<&DeviceRow> {
 /// What is known of a device.
 fn told(row: &DeviceRow, in_use: bool, is_fastest: bool) -> String {
     let measured = match &row.tried {
+        None if row.card.software => "the processor by a detour, and slower".to_owned(),
         None => "not measured yet".to_owned(),
         Some(Err(message)) => message.clone(),
         Some(Ok(trial)) if trial.passes() => format!("{:.1} ms a step, agrees with the processor", trial.step_ms),

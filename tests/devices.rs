@@ -1,0 +1,99 @@
+//! Choosing what to compute on, and going on elsewhere when a device fails, in the window.
+//!
+//! With `LOOK=DIR` in the environment what is seen is written to DIR.
+
+mod support;
+
+use diffuscope::ui::{App, Options};
+use diffuscope::worker::protocol::{Command, DeviceKind};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use support::{Control, StandIn};
+
+fn open(device: DeviceKind, failure: Option<&str>) -> (Harness<'static, App>, Control) {
+    let control = Control::default();
+    if let Some(message) = failure {
+        control.fail_device(message);
+    }
+    let backend = Box::new(StandIn::with_channels(control.clone(), support::CHANNELS));
+    let options = Options { playing: false, device, ..Options::default() };
+    let harness = Harness::builder()
+        .with_size([1400.0, 860.0])
+        .with_max_steps(400)
+        .with_step_dt(1.0 / 30.0)
+        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
+    (harness, control)
+}
+
+fn settle(harness: &mut Harness<'_, App>) {
+    for _ in 0..600 {
+        harness.step();
+        if harness.state().is_settled() {
+            return;
+        }
+    }
+    panic!("the window did not come to rest");
+}
+
+fn look(harness: &mut Harness<'_, App>, name: &str) {
+    if let Ok(folder) = std::env::var("LOOK") {
+        harness.render().expect("a picture").save(std::path::Path::new(&folder).join(name)).expect("a file");
+    }
+}
+
+fn opened_on(control: &Control) -> Vec<DeviceKind> {
+    let device = |command| if let Command::OpenModel { device, .. } = command { Some(device) } else { None };
+    control.commands().into_iter().filter_map(device).collect()
+}
+
+#[test]
+fn the_models_name_opens_the_list_of_devices() {
+    let (mut harness, control) = open(DeviceKind::Cpu, None);
+    settle(&mut harness);
+    assert!(!control.commands().iter().any(|command| matches!(command, Command::Devices)), "nothing is tried unasked");
+    harness.get_by_label("Model Stand-in on closed form, cpu").click();
+    harness.run_steps(8);
+    look(&mut harness, "devices.png");
+    assert_eq!(control.commands().iter().filter(|command| matches!(command, Command::Devices)).count(), 1);
+    for told in ["in use, 14.2 ms a step", "the fastest, 2.9 ms", "off by 40.0 %", "by a detour", "it was lost", "not measured yet"] {
+        harness.get_by_label_contains(told);
+    }
+    let runs = control.commands().iter().filter(|command| matches!(command, Command::Reverse(..))).count();
+    harness.get_by_label_contains("GeForce RTX 4070 (Vulkan), the fastest").click();
+    settle(&mut harness);
+    assert_eq!(opened_on(&control), [DeviceKind::Cpu, DeviceKind::ALL[2]]);
+    harness.get_by_label("Model Stand-in on closed form, wgpu");
+    let again = control.commands().iter().filter(|command| matches!(command, Command::Reverse(..))).count();
+    assert_eq!(again, runs, "what was computed stays");
+}
+
+#[test]
+fn a_device_that_fails_leaves_everything_and_offers_the_processor() {
+    let card = DeviceKind::ALL[2];
+    let (mut harness, control) = open(card, Some("the device wgpu cannot be used: it was lost (asleep)"));
+    for _ in 0..60 {
+        harness.step();
+    }
+    look(&mut harness, "device-lost.png");
+    let picture = harness.state().session().picture.clone().expect("the picture is still there");
+    harness.get_by_label("Use the processor").click();
+    settle(&mut harness);
+    assert_eq!(opened_on(&control), [card, DeviceKind::Cpu]);
+    assert!(std::sync::Arc::ptr_eq(&picture, harness.state().session().picture.as_ref().expect("a picture")));
+    assert!(harness.query_by_label("Use the processor").is_none());
+    let session = harness.state().session();
+    assert!(session.reverse.is_current() && !session.reverse.is_stopped(), "the run that failed was made again");
+}
+
+#[test]
+fn a_device_that_cannot_be_opened_leaves_the_one_before() {
+    let (mut harness, control) = open(DeviceKind::Cpu, None);
+    settle(&mut harness);
+    control.fail_model("the device wgpu cannot be used: no such card");
+    harness.get_by_label("Model Stand-in on closed form, cpu").click();
+    harness.run_steps(8);
+    harness.get_by_label_contains("GeForce RTX 4070 (Vulkan), the fastest").click();
+    settle(&mut harness);
+    harness.get_by_label("Model Stand-in on closed form, cpu");
+    assert_eq!(harness.state().session().device, DeviceKind::Cpu);
+}
