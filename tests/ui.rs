@@ -29,10 +29,15 @@ fn open_with(options: Options, size: [f32; 2]) -> (Harness<'static, App>, Contro
 }
 
 fn open_channels(options: Options, size: [f32; 2], channels: usize) -> (Harness<'static, App>, Control) {
+    open_scaled(options, size, channels, 1.0)
+}
+
+fn open_scaled(options: Options, size: [f32; 2], channels: usize, pixels_per_point: f32) -> (Harness<'static, App>, Control) {
     let control = Control::default();
     let backend = Box::new(StandIn::with_channels(control.clone(), channels));
     let harness = Harness::builder()
         .with_size(size)
+        .with_pixels_per_point(pixels_per_point)
         .with_max_steps(400)
         .with_step_dt(1.0 / 30.0)
         .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
@@ -416,10 +421,11 @@ fn pose(lab: &str, size: [f32; 2], theme: ThemeChoice, channels: usize) -> Harne
 fn every_lab_looks_as_it_did() {
     let mut results = SnapshotResults::new();
     let mut compare = |lab: &str, size: [f32; 2], theme: ThemeChoice, level: Level| {
-        let mut harness = pose(lab, size, theme, support::CHANNELS);
-        if size[0] > 1200.0 {
-            harness.set_pixels_per_point(0.5);
-        }
+        let scale = if size[0] > 1200.0 { 0.5 } else { 1.0 };
+        let options = Options { lab: Some(lab.to_owned()), theme: Some(theme), ..options() };
+        let (mut harness, _) = open_scaled(options, size, support::CHANNELS, scale);
+        harness.state_mut().pose();
+        settle(&mut harness);
         harness.state_mut().set_level(level);
         harness.run_steps(4);
         settle(&mut harness);

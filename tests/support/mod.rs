@@ -13,13 +13,8 @@ use diffuscope::measure::Path;
 use diffuscope::noise::{Stream, gaussian, gaussian_from, rng};
 use diffuscope::ui::Backend;
 use diffuscope::worker::protocol::{
-<<<<<<< HEAD
-    Command, Estimate, Event, ForwardRequest, Frame, JobId, ModelCard, Picture, PictureSource, RaceEnd, RaceLane, RaceMap, RaceRequest,
-    RaceStep, Ruler, RunRequest, Slot, Start, StripRequest, SweepPoint, SweepRequest, Tokens,
-=======
-    Command, DeviceCard, DeviceKind, DeviceRow, Estimate, Event, ForwardRequest, Frame, JobId, ModelCard, Picture, PictureSource, Ruler,
-    RunRequest, Slot, Start, StripRequest, SweepPoint, SweepRequest, Tokens, Trial,
->>>>>>> main
+    Command, DeviceCard, DeviceKind, DeviceRow, Estimate, Event, ForwardRequest, Frame, JobId, ModelCard, Picture, PictureSource, RaceEnd,
+    RaceLane, RaceMap, RaceRequest, RaceStep, Ruler, RunRequest, Slot, Start, StripRequest, SweepPoint, SweepRequest, Tokens, Trial,
 };
 use diffuscope::worker::{race_map, race_start};
 use std::collections::VecDeque;

@@ -206,7 +206,8 @@ fn below(cx: &mut LabContext<'_>, ui: &mut Ui, (foot, count): (Rect, usize), ope
         ui.painter().rect_filled(dark, 0.0, Palette::faint(p.ground, 0.5));
     }
     ui.painter().rect_stroke(window, 1.0, Stroke::new(theme.px(2.0), p.text), StrokeKind::Outside);
-    let response = ui.interact(map, ui.scope_id().with("map of the numbers"), Sense::click_and_drag());
+    // The neighbourhoods have the keyboard, the map has the pointer alone.
+    let response = ui.interact(map, ui.scope_id().with("map of the numbers"), Sense::CLICK | Sense::DRAG);
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Where the numbers are"));
     if let Some(at) = response.interact_pointer_pos() {
         let along = |v: f32, size: f32, count: usize| ((v / size).max(0.0) as usize).min(count.max(1) - 1);
@@ -222,9 +223,12 @@ fn below(cx: &mut LabContext<'_>, ui: &mut Ui, (foot, count): (Rect, usize), ope
     child.label(egui::RichText::new(index).font(theme.font(Weight::SemiBold, 18.0)).color(p.text));
     child.add_space(theme.px(10.0));
     for (icon, name, by) in [(Icon::StepLeft, "Channel before", -1), (Icon::StepRight, "Channel after", 1)] {
-        if icon_button(&mut child, theme, icon, 30.0, Look::Plain, false, name, "Keys Page up, Page down").clicked() {
-            next = other_channel(next, &tensor, by);
-        }
+        let there = other_channel(next, &tensor, by);
+        child.add_enabled_ui(there.channel != cell.channel, |ui| {
+            if icon_button(ui, theme, icon, 30.0, Look::Plain, false, name, "Keys Page up, Page down").clicked() {
+                next = there;
+            }
+        });
     }
     let channel = match operation.kind {
         Kind::Pixels => ["red", "green", "blue"].get(cell.channel).copied().unwrap_or_default().to_owned(),
