@@ -1,7 +1,6 @@
 //! The labs of samplers and of prediction targets, worked by real clicks and keys. See `tests/ui.rs` for the stand-in, which races
 //! with the program's own samplers over a closed-form denoiser.
 
-#[allow(dead_code, reason = "not every test file needs every part of the stand-in")]
 mod support;
 
 use diffuscope::diffusion::{PredictionType, SamplerInfo};
