@@ -1,7 +1,6 @@
 //! Every control of every lab, worked by a real click and by a real key: something has to come of it. The controls are found by what
 //! the window tells screen readers, so that a new one is worked at once.
 
-#[allow(dead_code, reason = "what the other files of window tests use")]
 mod support;
 
 use diffuscope::ui::labs::zoom::Level;

@@ -1,7 +1,6 @@
 //! The lab "Forward and reverse", worked by real clicks and keys on its real widgets, without a window; the worker behind it is the
 //! stand-in of `tests/support`.
 
-#[allow(dead_code, reason = "what the other file of window tests uses")]
 mod support;
 
 use diffuscope::ui::theme::ThemeChoice;

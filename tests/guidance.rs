@@ -3,7 +3,6 @@
 //! With `LOOK=DIR` in the environment, `the_lab_to_look_at` writes every view of the lab at several sizes and in both themes to
 //! DIR; with `LOOK_REAL=1` of the program's own model in place of the stand-in.
 
-#[allow(dead_code, reason = "not every test file needs every part of the stand-in")]
 mod support;
 
 use diffuscope::ui::theme::ThemeChoice;

@@ -1,6 +1,5 @@
 //! The three levels of looking, in every lab, by click and by key; the worker behind the window is the stand-in of `tests/support`.
 
-#[allow(dead_code, reason = "what the other files of window tests use")]
 mod support;
 
 use diffuscope::ui::labs::LABS;

@@ -1,7 +1,6 @@
 //! What holds for the window whatever lab is open: nothing is clipped or overprinted at any size, every control has a name, the
 //! keyboard reaches what the pointer does, ten thousand random events do no harm.
 
-#[allow(dead_code, reason = "what the other files of window tests use")]
 mod support;
 
 use diffuscope::ui::labs::LABS;
