@@ -5,7 +5,6 @@
 //! jobs make.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
-#[allow(dead_code, reason = "the stand-in can do more than is needed here")]
 mod support;
 
 use diffuscope::figure::{Export, FORMATS, Holds, State};
