@@ -15,10 +15,11 @@ pub(super) fn run(
     source: &ModelSource,
     device: DeviceKind,
 ) -> Result<(), JobError> {
-    let pipeline = match Pipeline::load_with(source, device, &mut |done, total| {
+    let mut on_progress = |done, total| {
         mailbox.set_progress(job, done, total);
         wake();
-    }) {
+    };
+    let pipeline = match Pipeline::load_with(source, device, &mut on_progress) {
         Ok(pipeline) => pipeline,
         Err(error) => {
             room.failure = Some(explain(&error));
