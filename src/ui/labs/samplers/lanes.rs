@@ -81,14 +81,21 @@ impl Samplers {
         ui.painter().rect_filled(swatch, 1.5, hue);
         let row = Rect::from_min_max(pos2(rect.left(), swatch.bottom() + theme.px(3.0)), rect.max - vec2(0.0, theme.px(4.0)));
         let mut child = ui.new_child(UiBuilder::new().max_rect(row).layout(Layout::left_to_right(Align::Center)).id_salt(("lane", index)));
-        child.spacing_mut().button_padding.x = theme.px(8.0);
+        // The columns are narrow, and every name is to be read to its end.
+        let spacing = child.spacing_mut();
+        (spacing.button_padding.x, spacing.icon_width, spacing.item_spacing.x) = (theme.px(6.0), theme.px(9.0), theme.px(4.0));
+        spacing.icon_spacing = theme.px(4.0);
         let own = &mut cx.work.samplers;
         let lane = &mut own.lanes[index];
         let label = SamplerInfo::find(&lane.sampler).map_or("", |info| info.label);
-        let seeded = if lane.seed > 0 { format!("{label}, seed +{}", lane.seed) } else { label.to_owned() };
+        let seeded = if lane.seed > 0 { format!("{label} +{}", lane.seed) } else { label.to_owned() };
         let width = child.available_width();
+        let (usual, room) = (13.5, width - theme.px(30.0));
+        let font = theme.font(Weight::Medium, usual);
+        let needed = child.painter().layout_no_wrap(seeded.clone(), font, theme.palette().text).size().x;
+        let font = theme.font(Weight::Medium, usual * (room / needed.max(1.0)).min(1.0));
         let response = egui::ComboBox::from_id_salt(("sampler of lane", index))
-            .selected_text(egui::RichText::new(seeded).font(theme.font(Weight::Medium, 13.5)))
+            .selected_text(egui::RichText::new(seeded).font(font))
             .width(width)
             .truncate()
             .height(theme.px(460.0))
