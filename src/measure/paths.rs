@@ -115,8 +115,17 @@ impl PrincipalPlane {
     }
 }
 
+/// In eight sums side by side, which the processor's vectors take at once.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
+    let mut sums = [0.0; 8];
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f64>() + rest
 }
 
 /// The largest eigenvalue of a symmetric matrix without negative ones, and its unit vector, by powers of the matrix.
@@ -125,7 +134,7 @@ fn largest(matrix: &[Vec<f64>]) -> (f64, Vec<f64>) {
     // Any start with a part along the vector will do; this one is no mean of columns, which centred points cancel.
     let mut vector: Vec<f64> = (0..count).map(|i| 1.0 + (i as f64 * 1.7).sin()).collect();
     let mut value = 0.0;
-    for _ in 0..1000 {
+    for _ in 0..300 {
         let next: Vec<f64> = matrix.iter().map(|row| dot(row, &vector)).collect();
         let length = dot(&next, &next).sqrt();
         if length <= f64::MIN_POSITIVE {
@@ -134,7 +143,7 @@ fn largest(matrix: &[Vec<f64>]) -> (f64, Vec<f64>) {
         let change = next.iter().zip(&vector).map(|(a, b)| (a / length - b).abs()).fold(0.0, f64::max);
         vector = next.into_iter().map(|v| v / length).collect();
         value = length;
-        if change < 1e-10 {
+        if change < 1e-9 {
             break;
         }
     }
