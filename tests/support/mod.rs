@@ -185,6 +185,8 @@ pub struct StandIn {
     queue: VecDeque<Job>,
     events: VecDeque<Event>,
     polls: usize,
+    /// Whether what was done last is enough for one frame.
+    heavy: bool,
 }
 
 impl StandIn {
@@ -199,7 +201,7 @@ impl StandIn {
         let all = PointData::new((0..24).map(|seed| encode(&draw(seed), channels)).collect()).expect("points");
         let of = |color: u64| (0..24).filter(|seed| seed % 4 == color).map(|seed| encode(&draw(seed), channels)).collect();
         let colored = [0, 1, 2, 3].map(|color| PointData::new(of(color)).expect("points"));
-        Self { control, channels, schedule, all, colored, next: 0, queue: VecDeque::new(), events: VecDeque::new(), polls: 0 }
+        Self { control, channels, schedule, all, colored, next: 0, queue: VecDeque::new(), events: VecDeque::new(), polls: 0, heavy: false }
     }
 
     fn level(&self, timestep: usize) -> Level {
@@ -401,18 +403,21 @@ impl StandIn {
                 }
             }
             Work::Race(request, driven) => {
+                self.heavy = true;
                 let request = request.clone();
                 if driven.len() < request.lanes.len() {
                     let lane = driven.len();
                     let path = self.drive(id, &request, lane);
                     driven.push(path);
-                } else {
+                } else if driven.len() == request.lanes.len() {
                     let run = RunRequest { sampler: "ddim".into(), steps: request.reference_steps, ..request.run.clone() };
                     let path = self.sample(&run, request.run.seed, &mut |_| {});
+                    driven.push(path);
+                } else if let Some((path, lanes)) = driven.split_last() {
                     let angle = |level: &Level| level.sigma.atan2(level.alpha);
                     let reference = Path::new(path.iter().map(|(level, x)| (angle(level), x.clone())).collect());
                     let picture = path.last().map(|(_, x)| decode(x));
-                    let map = RaceMap { picture, ..race_map(driven, &reference) };
+                    let map = RaceMap { picture, ..race_map(lanes, &reference) };
                     self.events.push_back(Event::RaceDone { job: id, map: Arc::new(map) });
                     return;
                 }
@@ -577,7 +582,7 @@ impl Backend for StandIn {
                 (Work::Sweep(request, 0), total)
             }
             Command::Race(request) => {
-                let total = request.lanes.len() + 1;
+                let total = request.lanes.len() + 2;
                 (Work::Race(request, Vec::new()), total)
             }
             other => (Work::Once(Box::new(other)), 1),
@@ -590,7 +595,13 @@ impl Backend for StandIn {
         self.polls += 1;
         let slow = self.control.lock().slow;
         let portions = if slow { usize::from(self.polls.is_multiple_of(50)) } else { 4 };
-        (0..portions).for_each(|_| self.work());
+        self.heavy = false;
+        for _ in 0..portions {
+            self.work();
+            if self.heavy {
+                break;
+            }
+        }
         let count = self.events.len().min(max);
         let taken = self.events.drain(..count).collect();
         let waiting = self.queue.len() + self.events.len();
