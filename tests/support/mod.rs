@@ -271,7 +271,7 @@ impl StandIn {
         let info = SamplerInfo::find(&run.sampler).expect("in the table");
         let schedule = self.schedule.truncated(race_start(&self.schedule) + 1);
         // A window test has this done between two of its frames.
-        let steps = run.steps.min(60);
+        let steps = run.steps.min(32);
         let plan = info.plan(&schedule, TimestepSpacing::Trailing, steps, 0, true).expect("a plan");
         let from = gaussian(start, Stream::Start, [1, self.channels, LATENT, LATENT]);
         let mut fresh = rng(run.seed, Stream::Steps);
@@ -306,7 +306,7 @@ impl StandIn {
         let run = RunRequest { sampler, steps, seed, ..request.run.clone() };
         let mut events = Vec::new();
         let path = self.sample(&run, request.run.seed, &mut |step| {
-            let wanted = step.index.is_multiple_of(step.count.div_ceil(20)) || step.index + 1 == step.count;
+            let wanted = step.index.is_multiple_of(step.count.div_ceil(10)) || step.index + 1 == step.count;
             let evaluations = (step.index + 1) * info.evaluations_per_step;
             let step = RaceStep {
                 index: step.index,
