@@ -132,6 +132,37 @@ impl<'a, T> Convolution<'a, T> {
     }
 }
 
+impl<T: Tensor> Convolution<'_, T> {
+    /// The shape `[B, O, H', W']` of what it makes of `x`, `[B, C, H, W]`. The normalisation is not looked at.
+    ///
+    /// # Errors
+    /// When its parts do not fit together or to `x`.
+    fn output_shape(&self, x: &T) -> Result<[usize; 4]> {
+        let [batch, channels, height, width] = dims("convolution", x.shape())?;
+        let [outputs, expected, kernel, other] = dims("convolution", self.weight.shape())?;
+        let g = self.geometry;
+        if g.pad_before.max(g.pad_after) >= kernel.max(1) {
+            return shape_error("convolution", format!("a padding of {} for a kernel of {kernel}", g.pad_before.max(g.pad_after)));
+        }
+        let extent = |side: usize| g.output_extent(if self.repeat { 2 * side } else { side }, kernel);
+        let (Some(rows), Some(columns)) = (extent(height), extent(width)) else {
+            return shape_error("convolution", format!("the kernel {:?} is larger than the input {:?}", self.weight.shape(), x.shape()));
+        };
+        let holds_nothing = |tensor: &T| tensor.shape().contains(&0);
+        let misfits = expected != channels || kernel != other || self.bias.is_some_and(|bias| bias.shape() != [outputs]);
+        if misfits || holds_nothing(self.weight) || holds_nothing(x) {
+            return shape_error("convolution", format!("the weight {:?} does not fit the input {:?}", self.weight.shape(), x.shape()));
+        }
+        let shape = [batch, outputs, rows, columns];
+        if self.channels.is_some_and(|added| added.shape() != [batch, outputs]) || self.residual.is_some_and(|added| added.shape() != shape)
+        {
+            let added = (self.channels.map(T::shape), self.residual.map(T::shape));
+            return shape_error("convolution", format!("{added:?} cannot be added to {shape:?}"));
+        }
+        Ok(shape)
+    }
+}
+
 /// Which keys a query may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mask {

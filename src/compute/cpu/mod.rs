@@ -119,30 +119,10 @@ impl CpuTensor {
     }
 
     fn layer(&self, c: &Convolution<'_, Self>) -> Result<Layer> {
-        let [batch, channels, height, width] = dims("convolution", &self.0.shape)?;
-        let [outputs, expected, kernel, other] = dims("convolution", &c.weight.0.shape)?;
+        let [mut batch, outputs, ..] = c.output_shape(self)?;
+        let [_, channels, height, width] = dims("convolution", &self.0.shape)?;
+        let kernel = c.weight.0.shape[2];
         let g = c.geometry;
-        if g.pad_before.max(g.pad_after) >= kernel.max(1) {
-            return shape_error("convolution", format!("a padding of {} for a kernel of {kernel}", g.pad_before.max(g.pad_after)));
-        }
-        let extent = |side: usize| g.output_extent(if c.repeat { 2 * side } else { side }, kernel);
-        let (Some(rows), Some(columns)) = (extent(height), extent(width)) else {
-            return shape_error("convolution", format!("the kernel {:?} is larger than the input {:?}", c.weight.0.shape, self.0.shape));
-        };
-        if expected != channels
-            || kernel != other
-            || c.weight.values().is_empty()
-            || c.bias.is_some_and(|bias| bias.0.shape != [outputs])
-            || self.values().is_empty()
-        {
-            return shape_error("convolution", format!("the weight {:?} does not fit the input {:?}", c.weight.0.shape, self.0.shape));
-        }
-        if c.channels.is_some_and(|added| added.0.shape != [batch, outputs])
-            || c.residual.is_some_and(|added| added.0.shape != [batch, outputs, rows, columns])
-        {
-            let added = (c.channels.map(|t| &t.0.shape), c.residual.map(|t| &t.0.shape));
-            return shape_error("convolution", format!("{added:?} cannot be added to {:?}", [batch, outputs, rows, columns]));
-        }
         let x = order::channels_last(self);
         let norm = c.norm.as_ref().map(|norm| self.norm(norm.weight, norm.bias, norm.groups, norm.eps, norm.activation)).transpose()?;
         let mut window = Window {
@@ -157,7 +137,6 @@ impl CpuTensor {
             right: g.pad_after,
             enlarge: if c.repeat { Enlarge::Repeat } else { Enlarge::No },
         };
-        let mut batch = batch;
         if kernel == 1 && g.stride == 1 && window.is_plain() && norm.is_none() && c.channels.is_none() {
             window = Window::linear(batch * height * width, channels, outputs);
             batch = 1;

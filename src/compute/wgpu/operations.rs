@@ -142,32 +142,14 @@ pub(super) fn linear(
 
 /// The convolution and what comes after it; the normalisation before it has been done.
 pub(super) fn convolution(x: &WgpuTensor, c: &Convolution<'_, WgpuTensor>) -> Result<WgpuTensor> {
-    let [batch, channels, height, width] = dims("convolution", &x.0.shape)?;
-    let [outputs, expected, kernel, other] = dims("convolution", &c.weight.0.shape)?;
+    let shape = c.output_shape(x)?;
+    let [batch, outputs, rows, columns] = shape;
+    let [_, channels, height, width] = dims("convolution", &x.0.shape)?;
+    let kernel = c.weight.0.shape[2];
     let g = c.geometry;
-    if g.pad_before.max(g.pad_after) >= kernel.max(1) {
-        return shape_error("convolution", format!("a padding of {} for a kernel of {kernel}", g.pad_before.max(g.pad_after)));
-    }
-    let extent = |side: usize| g.output_extent(if c.repeat { 2 * side } else { side }, kernel);
-    let (Some(rows), Some(columns)) = (extent(height), extent(width)) else {
-        return shape_error("convolution", format!("the kernel {:?} is larger than the input {:?}", c.weight.0.shape, x.0.shape));
-    };
-    if expected != channels
-        || kernel != other
-        || c.weight.elements() == 0
-        || c.bias.is_some_and(|bias| bias.0.shape != [outputs])
-        || x.elements() == 0
-    {
-        return shape_error("convolution", format!("the weight {:?} does not fit the input {:?}", c.weight.0.shape, x.0.shape));
-    }
-    let shape = vec![batch, outputs, rows, columns];
-    if c.channels.is_some_and(|added| added.0.shape != [batch, outputs]) || c.residual.is_some_and(|added| added.0.shape != shape) {
-        let added = (c.channels.map(|t| &t.0.shape), c.residual.map(|t| &t.0.shape));
-        return shape_error("convolution", format!("{added:?} cannot be added to {shape:?}"));
-    }
     let (x, weight) = (layout::channels_last(x)?, layout::channels_last(c.weight)?);
     let residual = c.residual.map(layout::channels_last).transpose()?;
-    let y = x.empty(shape, true)?;
+    let y = x.empty(shape.to_vec(), true)?;
     let places = batch * rows * columns;
     let (tile, workgroups) = tiled(places, outputs);
     let parameters = [batch, height, width, channels, outputs, rows, columns, kernel, g.stride, g.pad_before].map(|v| v as u32);
