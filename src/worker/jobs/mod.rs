@@ -24,8 +24,9 @@ use super::picture::PictureError;
 use super::protocol::{Command, Event};
 use crate::figure::{FigureError, StateError};
 use crate::measure::{MeasureError, Meter};
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::pipeline::{GenerateRequest, GenerateStep, Generated, Pipeline, PipelineError};
 use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -79,6 +80,31 @@ enum JobError {
     /// What was asked makes no sense.
     #[error("{0}")]
     Request(String),
+}
+
+/// Makes a run. What goes wrong in a step ends the run, and is what comes of it.
+///
+/// # Errors
+/// Those of the run and of `on_step`.
+fn generate(
+    pipeline: &Pipeline,
+    request: &GenerateRequest,
+    mut on_step: impl FnMut(&GenerateStep) -> Result<(), JobError>,
+) -> Result<Generated, JobError> {
+    let mut failure = None;
+    let generated = pipeline.generate(request, &mut |step| or_break(on_step(step), &mut failure))?;
+    failure.map_or(Ok(generated), Err)
+}
+
+/// Goes on after a step, or breaks and leaves the reason in `failure`.
+fn or_break(step: Result<(), JobError>, failure: &mut Option<JobError>) -> ControlFlow<()> {
+    match step {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            *failure = Some(error);
+            ControlFlow::Break(())
+        }
+    }
 }
 
 /// A job at work: where it reports to and whether it is still wanted.

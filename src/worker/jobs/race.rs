@@ -8,7 +8,6 @@ use crate::measure::{Path, PrincipalPlane, rms_distance};
 use crate::noise::{Stream, gaussian};
 use crate::pipeline::{GenerateRequest, Pipeline, Start};
 use crate::worker::protocol::{Event, RaceEnd, RaceLane, RaceMap, RacePlace, RaceRequest, RaceStep, RunRequest};
-use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -152,43 +151,32 @@ fn drive(
     let run = run_of(request, &request.lanes[lane]);
     let generate = from_noise(pipeline, request, &run)?;
     let every = run.steps.div_ceil(DECODED).max(1);
-    let (mut steps, mut failure, mut decoding_ms) = (Vec::new(), None, 0.0);
+    let (mut steps, mut decoding_ms) = (Vec::new(), 0.0);
     let watch = desk.watch();
-    let generated = pipeline.generate(&generate, &mut |step| {
+    let generated = super::generate(pipeline, &generate, |step| {
         let elapsed_ms = watch.elapsed_ms() - decoding_ms;
         let evaluations = evaluations(generate.sampler, step.index, step.count);
         progress(evaluations);
+        desk.breathe()?;
         let wanted = step.index % every == 0 || step.index + 1 == step.count;
-        let result = desk.breathe().and_then(|()| {
-            let decoding = desk.watch();
-            let x0_picture = if wanted { Some(pipeline.decode(&step.x0)?) } else { None };
-            decoding_ms += decoding.elapsed_ms();
-            let step = Arc::new(RaceStep {
-                index: step.index,
-                count: step.count,
-                timestep: step.timestep,
-                alpha: step.level.alpha,
-                sigma: step.level.sigma,
-                evaluations,
-                elapsed_ms,
-                x: step.x.clone(),
-                x0: step.x0.clone(),
-                x0_picture,
-            });
-            steps.push(Arc::clone(&step));
-            desk.answer(Event::RaceStep { job: desk.job.id, lane, step })
+        let decoding = desk.watch();
+        let x0_picture = if wanted { Some(pipeline.decode(&step.x0)?) } else { None };
+        decoding_ms += decoding.elapsed_ms();
+        let step = Arc::new(RaceStep {
+            index: step.index,
+            count: step.count,
+            timestep: step.timestep,
+            alpha: step.level.alpha,
+            sigma: step.level.sigma,
+            evaluations,
+            elapsed_ms,
+            x: step.x.clone(),
+            x0: step.x0.clone(),
+            x0_picture,
         });
-        match result {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }
-        }
+        steps.push(Arc::clone(&step));
+        desk.answer(Event::RaceStep { job: desk.job.id, lane, step })
     })?;
-    if let Some(error) = failure {
-        return Err(error);
-    }
     let elapsed_ms = watch.elapsed_ms() - decoding_ms;
     let picture = pipeline.decode(&generated.latents)?;
     let evaluations = generate.sampler.evaluations(run.steps);
@@ -205,23 +193,14 @@ fn follow(desk: &Desk, pipeline: &Pipeline, request: &RaceRequest, progress: &mu
     let steps = request.reference_steps;
     let run = RunRequest { sampler: REFERENCE.to_owned(), steps, ..request.run.clone() };
     let generate = from_noise(pipeline, request, &run)?;
-    let (mut points, mut failure, mut last) = (Vec::new(), None, Level::CLEAN);
+    let (mut points, mut last) = (Vec::new(), Level::CLEAN);
     desk.breathe()?;
-    let generated = pipeline.generate(&generate, &mut |step| {
+    let generated = super::generate(pipeline, &generate, |step| {
         progress(step.index + 1);
         points.push((angle(step.level), step.x.clone()));
         last = step.next_level;
-        match desk.breathe() {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }
-        }
+        desk.breathe()
     })?;
-    if let Some(error) = failure {
-        return Err(error);
-    }
     let picture = pipeline.decode(&generated.latents)?;
     points.push((angle(last), generated.latents));
     Ok(Reference { steps, path: Path::new(points), picture })

@@ -4,7 +4,6 @@ use super::{Desk, JobError};
 use crate::diffusion::{SAMPLERS, SamplerInfo};
 use crate::pipeline::{GenerateRequest, GenerateStep};
 use crate::worker::protocol::{Event, Frame, RunRequest, Slot};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,28 +19,17 @@ pub(super) fn run(desk: &Desk, slot: Slot, request: &RunRequest) -> Result<(), J
 
     // The frames share their tensors with those that went to the window, so keeping them costs no second copy.
     let mut frames = Vec::new();
-    let mut failure = None;
-    let generated = pipeline.generate(&generate, &mut |step| {
-        let result = desk.breathe().and_then(|()| Ok(pipeline.decode(&step.x0)?)).and_then(|x0_picture| {
-            let frame = Arc::new(frame_of(step, x0_picture));
-            desk.progress(step.index + 1, total(step.count));
-            send(&frame)?;
-            if request.decode_every_step {
-                frames.push(frame);
-            }
-            desk.breathe()
-        });
-        match result {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }
+    let generated = super::generate(pipeline, &generate, |step| {
+        desk.breathe()?;
+        let x0_picture = pipeline.decode(&step.x0)?;
+        let frame = Arc::new(frame_of(step, x0_picture));
+        desk.progress(step.index + 1, total(step.count));
+        send(&frame)?;
+        if request.decode_every_step {
+            frames.push(frame);
         }
+        desk.breathe()
     })?;
-    if let Some(error) = failure {
-        return Err(error);
-    }
     let picture = pipeline.decode(&generated.latents)?;
     let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
 

@@ -1,10 +1,9 @@
 //! Finished pictures of one noise at several guidance scales: all of them with few steps first, then each with all steps.
 
 use super::reverse::generate_request;
-use super::{Desk, JobError};
+use super::{Desk, JobError, or_break};
 use crate::host::HostTensor;
 use crate::worker::protocol::{Event, RunRequest, StripRequest};
-use std::ops::ControlFlow;
 use std::time::Instant;
 
 pub(super) fn run(desk: &Desk, request: &StripRequest) -> Result<(), JobError> {
@@ -38,13 +37,7 @@ pub(super) fn latents(desk: &Desk, run: &RunRequest, mut progress: impl FnMut(us
     let mut failure = None;
     let generated = pipeline.draw(&request, &mut |done, _| {
         progress(done);
-        match desk.breathe() {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }
-        }
+        or_break(desk.breathe(), &mut failure)
     })?;
     failure.map_or(Ok(generated.latents), Err)
 }
