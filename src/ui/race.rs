@@ -1,5 +1,6 @@
 //! The race that was asked for, and its lanes as far as they have come.
 
+use crate::host::HostTensor;
 use crate::worker::protocol::{JobId, RaceEnd, RaceLane, RaceMap, RaceRequest, RaceStep};
 use std::sync::Arc;
 
@@ -19,6 +20,20 @@ impl Lane {
     pub fn at(&self, timestep: f64) -> Option<&Arc<RaceStep>> {
         let after = self.steps.partition_point(|step| step.timestep >= timestep - 0.5);
         self.steps.get(after.saturating_sub(1))
+    }
+
+    /// The end, when no noise is left at `timestep`.
+    pub fn finished(&self, timestep: f64) -> Option<&Arc<RaceEnd>> {
+        self.end.as_ref().filter(|_| timestep < 0.5)
+    }
+
+    /// The picture at `timestep`: the end's, else the newest that was decoded; in a long lane that may be some steps back.
+    pub fn picture(&self, timestep: f64) -> Option<&HostTensor> {
+        if let Some(end) = self.finished(timestep) {
+            return Some(&end.picture);
+        }
+        let step = self.at(timestep)?;
+        self.steps.iter().take(step.index + 1).rev().find_map(|step| step.x0_picture.as_ref())
     }
 }
 
@@ -108,7 +123,6 @@ impl Race {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::HostTensor;
     use crate::worker::protocol::RunRequest;
 
     fn lane(sampler: &str) -> RaceLane {

@@ -38,10 +38,8 @@ impl Samplers {
     fn pictures_at(&self, cx: &LabContext<'_>, ink: &Ink, position: f64) -> Option<Vec<Row>> {
         let mut panels = Vec::new();
         for (index, lane) in cx.session.race.lanes().iter().enumerate() {
-            let finished = lane.end.as_ref().filter(|_| position < 0.5);
-            let step = lane.at(position)?;
-            let decoded = lane.steps[..=step.index.min(lane.steps.len() - 1)].iter().rev().find_map(|step| step.x0_picture.clone());
-            let picture = finished.map(|end| end.picture.clone()).or(decoded)?;
+            let (finished, step) = (lane.finished(position), lane.at(position)?);
+            let picture = lane.picture(position)?.clone();
             let name = name_of(&cx.work.samplers, index);
             let hue = rgb(*ink.palette.lanes.get(index)?);
             let heading = line([Run::plain("—\u{a0}", hue).weight(600), Run::plain(name.clone(), ink.inks.text).weight(500)]);

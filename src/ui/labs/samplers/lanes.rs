@@ -34,11 +34,12 @@ impl Samplers {
         self.pointed = None;
         let step = if MOST_LANES > 1 { (rect.width() - edge) / (MOST_LANES - 1) as f32 } else { 0.0 };
         let mut change = None;
+        let current = cx.session.race.asked() == Some(&Self::request(cx));
         for index in 0..cx.work.samplers.lanes.len() {
             let column = Rect::from_min_size(pos2(rect.left() + index as f32 * step, rect.top()).round(), vec2(edge, rect.height()));
             self.head(cx, ui, index, column.with_max_y(column.top() + theme.px(HEAD)));
             let picture = Rect::from_min_size(pos2(column.left(), column.top() + theme.px(HEAD)), Vec2::splat(edge));
-            self.picture(cx, ui, index, picture);
+            self.picture(cx, ui, index, picture, current);
             if cx.work.samplers.lanes.len() > 1 && self.remove_ui(cx, ui, index, picture) {
                 change = Some(Change::Remove(index));
             }
@@ -148,25 +149,20 @@ impl Samplers {
     }
 
     /// The picture of a lane at the clock's level, with what was spent on it.
-    fn picture(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui, index: usize, place: Rect) {
+    fn picture(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui, index: usize, place: Rect, current: bool) {
         let theme = cx.theme;
         let p = theme.palette();
         let lane = cx.session.race.lanes().get(index).cloned().unwrap_or_default();
-        let current = cx.session.race.asked().is_some_and(|asked| *asked == Self::request(cx));
         let position = cx.clock.position();
-        let finished = lane.end.clone().filter(|_| position < 0.5);
-        // The step whose prediction is decoded may be some steps back in a long lane.
-        let step = lane.at(position).cloned();
-        let shown = step
-            .as_ref()
-            .and_then(|step| lane.steps[..=step.index.min(lane.steps.len() - 1)].iter().rev().find(|step| step.x0_picture.is_some()));
-        let picture = finished.as_ref().map(|end| end.picture.clone()).or_else(|| shown.and_then(|step| step.x0_picture.clone()));
-        let texture = picture.as_ref().map(|picture| cx.textures.get(ui.ctx(), theme, ("lane", index), picture, Mapping::Rgb, true));
+        let finished = lane.finished(position);
+        let step = lane.at(position);
+        let picture = lane.picture(position);
+        let texture = picture.map(|picture| cx.textures.get(ui.ctx(), theme, ("lane", index), picture, Mapping::Rgb, true));
         let name = format!("Lane {}", index + 1);
         let focused = cx.work.samplers.focus == index;
         let response = ui.interact(place, ui.scope_id().with(("lane picture", index)), Sense::click());
         let label = cx.work.samplers.lanes.get(index).and_then(|lane| SamplerInfo::find(&lane.sampler)).map_or("", |info| info.label);
-        let (first, second) = told(&lane, step.as_deref(), finished.is_some());
+        let (first, second) = told(&lane, step.map(|step| &**step), finished.is_some());
         response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, focused, format!("{name}, {label}, {first}, {second}")));
         if response.clicked() {
             cx.work.samplers.focus = index;
@@ -198,7 +194,7 @@ impl Samplers {
         }
         let font = theme.font(Weight::Medium, 12.5);
         let line = |row: f32| pos2(place.left(), place.bottom() + theme.px(13.0 + 18.0 * row));
-        let distance = distance_now(cx, index, step.as_deref(), finished.is_some());
+        let distance = distance_now(cx, index, step.map(|step| &**step), finished.is_some());
         let at = ui.painter().text(line(0.0), Align2::LEFT_CENTER, &first, font.clone(), p.text);
         ui.painter().text(line(1.0), Align2::LEFT_CENTER, &second, font.clone(), p.dim);
         if let Some(distance) = distance {
