@@ -389,7 +389,7 @@ impl Session {
     }
 
     /// The measurements of a slot: [`Slot::Ladder`], else those over guidance scales.
-    fn sweep_of(&mut self, slot: Slot) -> &mut Sweep {
+    pub fn sweep_of(&mut self, slot: Slot) -> &mut Sweep {
         if slot == Slot::Ladder { &mut self.ladder } else { &mut self.sweep }
     }
 

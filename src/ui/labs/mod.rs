@@ -3,6 +3,7 @@
 pub mod formula;
 pub mod forward_reverse;
 pub mod guidance;
+mod measuring;
 pub mod reading;
 pub mod samplers;
 pub mod schedules;

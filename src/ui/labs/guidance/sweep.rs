@@ -2,14 +2,13 @@
 
 use super::strip::SCALES;
 use super::{Guidance, View};
-use crate::ui::labs::LabContext;
+use crate::ui::labs::{LabContext, measuring};
 use crate::ui::theme::{Palette, Symbol, Theme, Weight};
-use crate::ui::widgets::controls::{Look, focus_ring, icon_button};
-use crate::ui::widgets::icons::Icon;
+use crate::ui::widgets::controls::focus_ring;
 use crate::ui::widgets::textures::Mapping;
 use crate::ui::widgets::tile::{self, HEADER};
 use crate::worker::protocol::{Estimate, Ruler, RunRequest, Slot, SweepPoint, SweepRequest};
-use egui::{Align2, Color32, Rect, Role, Sense, Stroke, Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2};
+use egui::{Align2, Color32, Rect, Role, Sense, Stroke, Ui, Vec2, WidgetInfo, pos2, vec2};
 
 /// Samples at each scale after each round.
 const ROUNDS: [usize; 3] = [4, 8, 16];
@@ -246,42 +245,9 @@ fn bar(painter: &egui::Painter, theme: &Theme, x: f32, [low, value, high]: [f32;
 fn sweep_header(cx: &mut LabContext<'_>, ui: &mut Ui, rect: Rect) {
     let theme = cx.theme;
     let p = theme.palette();
-    let sweep = &cx.session.sweep;
-    let counts: Vec<(usize, usize)> = sweep.points().map(|point| (point.pictures.len(), point.cached)).collect();
-    let (least, most) = (counts.iter().map(|c| c.0).min().unwrap_or(0), counts.iter().map(|c| c.0).max().unwrap_or(0));
-    let cached = !counts.is_empty() && counts.iter().all(|(count, cached)| count == cached);
-    let (running, stopped, progress) = (sweep.is_running(), sweep.is_stopped(), cx.session.progress(Slot::Sweep));
-    let mut child = ui.new_child(UiBuilder::new().max_rect(rect).layout(egui::Layout::right_to_left(egui::Align::Center)));
-    if running
-        && icon_button(
-            &mut child,
-            theme,
-            Icon::Close,
-            28.0,
-            Look::Plain,
-            false,
-            "Cancel the measuring",
-            "What is measured stays, on the disk too.",
-        )
-        .clicked()
-    {
-        cx.session.cancel(Slot::Sweep);
-    }
-    if stopped
-        && icon_button(&mut child, theme, Icon::Reset, 28.0, Look::Plain, false, "Go on measuring", "Goes on from what is on the disk.")
-            .clicked()
-    {
-        cx.session.sweep.retry();
-    }
-    if !counts.is_empty() {
-        let n = if least == most { format!("n = {least}") } else { format!("n = {least} to {most}") };
-        let text = format!("measured, {n}{}", if cached { ", cached" } else { "" });
-        let right = child.available_rect_before_wrap().right_center();
-        let badge = tile::badge_at(&child, theme, right, &text);
-        let response = child.interact(badge, child.scope_id().with("measured badge"), Sense::hover());
-        response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &text));
-        response.on_hover_text("So many pictures of this prompt at each w, from the noise of seeds 0, 1, 2 and on, the same for every w. Bars are 95% intervals. Measurements are kept on the disk.");
-    }
+    let about = "So many pictures of this prompt at each w, from the noise of seeds 0, 1, 2 and on, the same for every w. Bars are 95% intervals. Measurements are kept on the disk.";
+    measuring::controls(cx, ui, rect, Slot::Sweep, about);
+    let (running, stopped, progress) = (cx.session.sweep.is_running(), cx.session.sweep.is_stopped(), cx.session.progress(Slot::Sweep));
     let text = match (running, progress) {
         (true, Some((done, total))) if total > 0 => format!("measuring {done}/{total}"),
         (true, _) => "waiting".to_owned(),

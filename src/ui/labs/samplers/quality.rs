@@ -4,15 +4,13 @@
 use super::lanes::seconds;
 use super::{Samplers, View};
 use crate::diffusion::SamplerInfo;
-use crate::ui::labs::LabContext;
+use crate::ui::labs::{LabContext, measuring};
 use crate::ui::theme::{Palette, Theme, Weight};
-use crate::ui::widgets::controls::{Look, icon_button};
-use crate::ui::widgets::icons::Icon;
 use crate::ui::widgets::log_plot::LogPlot;
 use crate::ui::widgets::textures::Mapping;
 use crate::ui::widgets::tile::{self, HEADER};
 use crate::worker::protocol::{Estimate, Ruler, RunRequest, Slot, SweepPoint, SweepRequest};
-use egui::{Align2, Pos2, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2};
+use egui::{Align2, Pos2, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2};
 use std::sync::Arc;
 
 /// Evaluations at which every sampler is measured.
@@ -39,6 +37,25 @@ enum Quantity {
     Latency,
 }
 
+/// What was found, for every sampler at every budget in turn.
+type Found = [Option<Arc<SweepPoint>>];
+
+/// A point of a plot that can be pointed at.
+struct Grip {
+    index: usize,
+    budget: usize,
+    info: &'static SamplerInfo,
+    estimate: Estimate,
+    /// Pictures behind it.
+    count: usize,
+    at: Pos2,
+}
+
+/// The steps that a sampler takes within one of the budgets.
+fn steps_at(info: &SamplerInfo, budget: usize) -> usize {
+    info.steps_within(BUDGETS[budget]).max(1)
+}
+
 impl Samplers {
     /// The samplers that are measured: those of the lanes, each once, with the first lane that has it.
     fn measured(cx: &LabContext<'_>) -> Vec<(usize, &'static SamplerInfo)> {
@@ -57,7 +74,7 @@ impl Samplers {
         let run = RunRequest { seed: 0, ..Self::run(cx) };
         let of = |info: &'static SamplerInfo| {
             let run = &run;
-            BUDGETS.map(|budget| RunRequest { sampler: info.id.to_owned(), steps: info.steps_within(budget).max(1), ..run.clone() })
+            (0..BUDGETS.len()).map(move |b| RunRequest { sampler: info.id.to_owned(), steps: steps_at(info, b), ..run.clone() })
         };
         SweepRequest { runs: Self::measured(cx).into_iter().flat_map(|(_, info)| of(info)).collect(), rounds: ROUNDS.to_vec() }
     }
@@ -91,10 +108,11 @@ impl Samplers {
         let pictures = (body.height() - theme.px(24.0)).min(body.width() * 0.34);
         let plots = body.with_max_x(body.right() - pictures - gap);
         let width = ((plots.width() - gap) * 0.5).floor();
+        let found = Self::found(cx);
         let mut pointed = None;
         for (i, quantity) in [Quantity::Adherence, Quantity::Latency].into_iter().enumerate() {
             let place = Rect::from_min_size(plots.min + vec2(i as f32 * (width + gap), 0.0), vec2(width, plots.height()));
-            if let Some((at, clicked)) = self.quality_plot(cx, ui, quantity, place) {
+            if let Some((at, clicked)) = self.quality_plot(cx, ui, quantity, place, &found) {
                 pointed = Some(at);
                 if clicked {
                     self.quality.chosen = if self.quality.chosen == Some(at) { None } else { Some(at) };
@@ -105,19 +123,25 @@ impl Samplers {
         let focus = cx.work.samplers.lanes.get(cx.work.samplers.focus).map_or("", |lane| lane.sampler.as_str());
         let own = Self::measured(cx).iter().position(|(_, info)| info.id == focus).unwrap_or(0);
         let shown = pointed.or(self.quality.chosen).unwrap_or((own, last.min(3)));
-        self.behind(cx, ui, Rect::from_min_max(pos2(plots.right() + gap, body.top()), body.max), shown);
+        self.behind(cx, ui, Rect::from_min_max(pos2(plots.right() + gap, body.top()), body.max), shown, &found);
     }
 
-    /// What was found of the sampler at `index` with the budget at `budget`.
-    fn found(cx: &LabContext<'_>, index: usize, budget: usize) -> Option<Arc<SweepPoint>> {
-        if cx.session.ladder.asked() != Some(&Self::quality_request(cx)) {
-            return None;
-        }
-        cx.session.ladder.point(index * BUDGETS.len() + budget).cloned()
+    /// What was found so far of what is wanted now.
+    fn found(cx: &LabContext<'_>) -> Vec<Option<Arc<SweepPoint>>> {
+        let (ladder, wanted) = (&cx.session.ladder, Self::quality_request(cx));
+        let current = ladder.asked() == Some(&wanted);
+        (0..wanted.runs.len()).map(|index| ladder.point(index).filter(|_| current).cloned()).collect()
     }
 
     /// One plot. Returns the point under the pointer (sampler and budget), and whether it was clicked.
-    fn quality_plot(&self, cx: &LabContext<'_>, ui: &mut Ui, quantity: Quantity, rect: Rect) -> Option<((usize, usize), bool)> {
+    fn quality_plot(
+        &self,
+        cx: &LabContext<'_>,
+        ui: &mut Ui,
+        quantity: Quantity,
+        rect: Rect,
+        found: &Found,
+    ) -> Option<((usize, usize), bool)> {
         let theme = cx.theme;
         let p = theme.palette();
         let ruler = cx.session.ladder.ruler();
@@ -139,10 +163,9 @@ impl Samplers {
         let plot = LogPlot { field: field.shrink2(vec2(theme.px(10.0), theme.px(10.0))), x: (ends(2.6), ends(46.0)), y: (1.0, 4.0) };
         let samplers = Self::measured(cx);
         let value = |point: &SweepPoint| if quantity == Quantity::Latency { Some(point.latency_ms) } else { point.adherence };
-        let mut all: Vec<(usize, usize, Estimate)> = Vec::new();
-        for index in 0..samplers.len() {
-            all.extend((0..BUDGETS.len()).filter_map(|b| Some((index, b, value(Self::found(cx, index, b)?.as_ref())?))));
-        }
+        let place_of = |at: usize| (at / BUDGETS.len(), at % BUDGETS.len());
+        let all: Vec<(usize, usize, Estimate)> =
+            found.iter().enumerate().filter_map(|(at, point)| Some((place_of(at).0, place_of(at).1, value(point.as_ref()?)?))).collect();
         let values = || all.iter().map(|(.., estimate)| estimate.value);
         let (low, high) = match quantity {
             Quantity::Adherence if matches!(ruler, Some(Ruler::Similarity)) => {
@@ -162,7 +185,7 @@ impl Samplers {
                 let hue = p.lanes[*lane];
                 let color = if strong { hue } else { Palette::mix(p.panel, hue, 0.75) };
                 let own = all.iter().filter(|(other, ..)| *other == index);
-                let place = |budget: usize| plot.across(info.evaluations(info.steps_within(BUDGETS[budget]).max(1)) as f64);
+                let place = |budget: usize| plot.across(info.evaluations(steps_at(info, budget)) as f64);
                 let way: Vec<Pos2> = own.clone().map(|(_, b, estimate)| pos2(place(*b), up(estimate.value))).collect();
                 painter.add(Shape::line(way, Stroke::new(theme.px(if strong { 3.0 } else { 1.8 }), color)));
                 for (_, b, estimate) in own {
@@ -174,48 +197,46 @@ impl Samplers {
                 }
             }
         }
-        self.points_of(cx, ui, quantity, field, &all, |index, b| {
+        let counted = all.into_iter().map(|(index, b, estimate)| {
             let info = samplers[index].1;
-            let at = all.iter().find(|(i, other, _)| (*i, *other) == (index, b)).map_or(0.0, |(.., estimate)| estimate.value);
-            pos2(plot.across(info.evaluations(info.steps_within(BUDGETS[b]).max(1)) as f64), up(at))
-        })
+            let at = pos2(plot.across(info.evaluations(steps_at(info, b)) as f64), up(estimate.value));
+            let count = found[index * BUDGETS.len() + b].as_ref().map_or(0, |point| point.pictures.len());
+            Grip { index, budget: b, info, estimate, count, at }
+        });
+        self.grips(cx, ui, quantity, field, counted)
     }
 
-    /// Where the points can be pointed at.
-    fn points_of(
+    /// Lets the points be pointed at. Returns the one that is, and whether it was clicked.
+    fn grips(
         &self,
         cx: &LabContext<'_>,
         ui: &mut Ui,
         quantity: Quantity,
         field: Rect,
-        all: &[(usize, usize, Estimate)],
-        place: impl Fn(usize, usize) -> Pos2,
+        grips: impl Iterator<Item = Grip>,
     ) -> Option<((usize, usize), bool)> {
         let theme = cx.theme;
-        let samplers = Self::measured(cx);
         let mut pointed = None;
-        for (index, b, estimate) in all {
-            let info = samplers[*index].1;
-            let grip = Rect::from_center_size(place(*index, *b), Vec2::splat(theme.px(16.0))).intersect(field);
-            let response = ui.interact(grip, ui.scope_id().with(("quality", quantity as usize, index, b)), Sense::click());
+        for Grip { index, budget, info, estimate, count, at } in grips {
+            let grip = Rect::from_center_size(at, Vec2::splat(theme.px(16.0))).intersect(field);
+            let response = ui.interact(grip, ui.scope_id().with(("quality", quantity as usize, index, budget)), Sense::click());
             let number = |v: f64| match quantity {
                 Quantity::Latency => seconds(v),
                 Quantity::Adherence if matches!(cx.session.ladder.ruler(), Some(Ruler::Similarity)) => format!("{v:.2}"),
                 Quantity::Adherence => format!("{:.0}%", 100.0 * v),
             };
             let [value, low, high] = [estimate.value, estimate.low, estimate.high].map(number);
-            let steps = info.steps_within(BUDGETS[*b]).max(1);
-            let count = Self::found(cx, *index, *b).map_or(0, |point| point.pictures.len());
+            let steps = steps_at(info, budget);
             let evaluations = info.evaluations(steps);
             let spoken = format!("{}, {steps} steps, {evaluations} evaluations: {value}, from {low} to {high}, n = {count}", info.label);
-            let chosen = self.quality.chosen == Some((*index, *b));
+            let chosen = self.quality.chosen == Some((index, budget));
             response.widget_info(|| WidgetInfo::selected(Role::Button, true, chosen, &spoken));
             if response.hovered() || response.has_focus() || chosen {
                 let ring = Stroke::new(theme.px(2.0), theme.palette().text);
                 ui.painter().circle_stroke(grip.center(), theme.px(8.0), ring);
             }
             if response.hovered() || response.has_focus() {
-                pointed = Some(((*index, *b), response.clicked()));
+                pointed = Some(((index, budget), response.clicked()));
             }
             response.on_hover_text(format!("{spoken}. Click to keep its pictures at the right."));
         }
@@ -223,11 +244,11 @@ impl Samplers {
     }
 
     /// The pictures behind a point.
-    fn behind(&self, cx: &mut LabContext<'_>, ui: &mut Ui, rect: Rect, (index, budget): (usize, usize)) {
+    fn behind(&self, cx: &mut LabContext<'_>, ui: &mut Ui, rect: Rect, (index, budget): (usize, usize), found: &Found) {
         let theme = cx.theme;
         let p = theme.palette();
         let Some((lane, info)) = Self::measured(cx).get(index).copied() else { return };
-        let steps = info.steps_within(BUDGETS[budget]).max(1);
+        let steps = steps_at(info, budget);
         let line = rect.with_max_y(rect.top() + theme.px(22.0));
         let words = format!("{}, {} steps", info.label, steps);
         ui.painter().text(line.left_center(), Align2::LEFT_CENTER, words, theme.font(Weight::Medium, 14.0), p.lanes[lane]);
@@ -239,11 +260,11 @@ impl Samplers {
         };
         let columns = [2, 3, 4, 8].into_iter().max_by(|a, b| side_of(*a).total_cmp(&side_of(*b))).unwrap_or(4);
         let side = side_of(columns).floor().max(4.0);
-        let point = Self::found(cx, index, budget);
+        let point = found.get(index * BUDGETS.len() + budget).and_then(Option::as_ref);
         for number in 0..PICTURES {
             let at = vec2((number % columns) as f32, (number / columns) as f32) * (side + gap);
             let cell = Rect::from_min_size((room.min + at).round(), Vec2::splat(side));
-            let Some(picture) = point.as_ref().and_then(|point| point.pictures.get(number)) else {
+            let Some(picture) = point.and_then(|point| point.pictures.get(number)) else {
                 tile::frame(ui, theme, cell, None, "");
                 continue;
             };
@@ -285,29 +306,9 @@ fn axes(ui: &Ui, theme: &Theme, plot: &LogPlot, field: Rect, quantity: Quantity,
 fn state_line(cx: &mut LabContext<'_>, ui: &mut Ui, rect: Rect) {
     let theme = cx.theme;
     let p = theme.palette();
-    let ladder = &cx.session.ladder;
-    let counts: Vec<(usize, usize)> = ladder.points().map(|point| (point.pictures.len(), point.cached)).collect();
-    let (least, most) = (counts.iter().map(|c| c.0).min().unwrap_or(0), counts.iter().map(|c| c.0).max().unwrap_or(0));
-    let cached = !counts.is_empty() && counts.iter().all(|(count, cached)| count == cached);
-    let (running, stopped, progress) = (ladder.is_running(), ladder.is_stopped(), cx.session.progress(Slot::Ladder));
-    let mut child = ui.new_child(UiBuilder::new().max_rect(rect).layout(egui::Layout::right_to_left(egui::Align::Center)));
-    let hint = "What is measured stays, on the disk too.";
-    if running && icon_button(&mut child, theme, Icon::Close, 28.0, Look::Plain, false, "Cancel the measuring", hint).clicked() {
-        cx.session.cancel(Slot::Ladder);
-    }
-    let hint = "Goes on from what is on the disk.";
-    if stopped && icon_button(&mut child, theme, Icon::Reset, 28.0, Look::Plain, false, "Go on measuring", hint).clicked() {
-        cx.session.ladder.retry();
-    }
-    if !counts.is_empty() {
-        let n = if least == most { format!("n = {least}") } else { format!("n = {least} to {most}") };
-        let text = format!("measured, {n}{}", if cached { ", cached" } else { "" });
-        let right = child.available_rect_before_wrap().right_center();
-        let badge = tile::badge_at(&child, theme, right, &text);
-        let response = child.interact(badge, child.scope_id().with("quality badge"), Sense::hover());
-        response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &text));
-        response.on_hover_text("So many pictures of this prompt at each point, from the noise of seeds 0, 1, 2 and on, the same for all samplers. Bars are 95% intervals, drawn for the sampler in focus. Wall time includes decoding. Kept on the disk.");
-    }
+    let about = "So many pictures of this prompt at each point, from the noise of seeds 0, 1, 2 and on, the same for all samplers. Bars are 95% intervals, drawn for the sampler in focus. Wall time includes decoding. Kept on the disk.";
+    measuring::controls(cx, ui, rect, Slot::Ladder, about);
+    let (running, stopped, progress) = (cx.session.ladder.is_running(), cx.session.ladder.is_stopped(), cx.session.progress(Slot::Ladder));
     let text = match (running, progress) {
         (true, Some((done, total))) if total > 0 => format!("Quality over evaluations: measuring {done} of {total}"),
         (true, _) => "Quality over evaluations: waiting".to_owned(),
