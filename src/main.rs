@@ -45,7 +45,8 @@ fn run_window(args: cli::WindowArgs) -> anyhow::Result<()> {
         native,
         Box::new(|cc| {
             cli::on_interrupt(close_of(&cc.egui_ctx));
-            Ok(Box::new(ui::App::restored(cc, engine(&cc.egui_ctx), options(&args))))
+            let options = ui::Options { find_device: true, ..options(&args) };
+            Ok(Box::new(ui::App::restored(cc, engine(&cc.egui_ctx), options)))
         }),
     );
     opened.map_err(|error| cli::no_window(&error.to_string()))?;
@@ -65,7 +66,7 @@ fn close_of(ctx: &egui::Context) -> impl Fn() + Send + 'static {
 fn offscreen_window() -> cli::Window {
     let labs = ui::labs::LABS.iter().map(|lab| cli::Lab { id: lab.id, label: lab.label }).collect();
     let open = |ctx: &egui::Context, args: &cli::WindowArgs| -> Box<dyn cli::Stage> {
-        let options = ui::Options { remember: false, ..options(args) };
+        let options = ui::Options { remember: false, device: Some(args.model.device()), ..options(args) };
         Box::new(Offscreen(ui::App::new(ctx, engine(ctx), options)))
     };
     cli::Window { labs, open: Box::new(open) }
@@ -78,7 +79,7 @@ fn options(args: &cli::WindowArgs) -> ui::Options {
     });
     ui::Options {
         model: args.model.source(),
-        device: args.model.device,
+        device: args.model.chosen,
         theme,
         lab: args.lab.clone(),
         seed: args.seed,

@@ -261,6 +261,14 @@ fn every_control_of_the_schedules_answers() {
 }
 
 #[test]
+fn every_control_of_the_schedules_other_views_answers() {
+    for chosen in [&["Weights"][..], &["Learning"]] {
+        work_all(&[Face { lab: "schedules", chosen, ..FORWARD }]);
+    }
+    work_all(&[Face { lab: "schedules", chosen: &["Sampling"], ..REVERSE }]);
+}
+
+#[test]
 fn every_control_of_the_guidance_lab_answers() {
     let guidance = Face { lab: "guidance", ..REVERSE };
     work_all(&[guidance, Face { chosen: &["Plane"], ..guidance }, Face { chosen: &["Measured"], ..guidance }]);

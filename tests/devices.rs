@@ -4,7 +4,7 @@
 
 mod support;
 
-use diffuscope::ui::{App, Options};
+use diffuscope::ui::{App, Options, Settings};
 use diffuscope::worker::protocol::{Command, DeviceKind};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
@@ -16,7 +16,7 @@ fn open(device: DeviceKind, failure: Option<&str>) -> (Harness<'static, App>, Co
         control.fail_device(message);
     }
     let backend = Box::new(StandIn::with_channels(control.clone(), support::CHANNELS));
-    let options = Options { playing: false, device, ..Options::default() };
+    let options = Options { playing: false, device: Some(device), ..Options::default() };
     let harness = Harness::builder()
         .with_size([1400.0, 860.0])
         .with_max_steps(400)
@@ -96,4 +96,58 @@ fn a_device_that_cannot_be_opened_leaves_the_one_before() {
     settle(&mut harness);
     harness.get_by_label("Model Stand-in on closed form, cpu");
     assert_eq!(harness.state().session().device, DeviceKind::Cpu);
+}
+
+/// A window that finds its device by itself, with what it remembers.
+fn finding(control: &Control, device: Option<&str>) -> Harness<'static, App> {
+    let backend = Box::new(StandIn::new(control.clone()));
+    let options = Options { playing: false, find_device: true, ..Options::default() };
+    let settings = Settings { device: device.map(str::to_owned), ..Settings::default() };
+    Harness::builder()
+        .with_size([1400.0, 860.0])
+        .with_max_steps(400)
+        .with_step_dt(1.0 / 30.0)
+        .build_eframe(move |cc| App::with_settings(&cc.egui_ctx, backend, options, Ok(settings)))
+}
+
+#[test]
+fn at_first_use_the_fastest_that_agrees_is_found_taken_and_remembered() {
+    let control = Control::default();
+    let mut harness = finding(&control, None);
+    settle(&mut harness);
+    harness.run_steps(8);
+    settle(&mut harness);
+    let card = DeviceKind::ALL[2];
+    assert_eq!(opened_on(&control), [DeviceKind::Cpu, card], "not the one that is faster and wrong, not the one in software");
+    assert_eq!(harness.state().settings().device.as_deref(), Some(card.label()));
+    harness.get_by_label_contains("2.9 ms a step, where the processor takes 14.2");
+    look(&mut harness, "found.png");
+    harness.run_steps(30);
+    assert_eq!(opened_on(&control).len(), 2, "once");
+    harness.get_by_label("Use the processor").click();
+    harness.run_steps(3);
+    settle(&mut harness);
+    assert_eq!(opened_on(&control).last(), Some(&DeviceKind::Cpu));
+    assert_eq!(harness.state().settings().device.as_deref(), Some("cpu"), "the person's word is remembered");
+}
+
+#[test]
+fn what_was_chosen_is_opened_at_the_next_start_and_nothing_is_tried() {
+    let control = Control::default();
+    let mut harness = finding(&control, Some("wgpu"));
+    settle(&mut harness);
+    harness.run_steps(8);
+    assert_eq!(opened_on(&control), [DeviceKind::ALL[2]]);
+    assert!(!control.commands().iter().any(|command| matches!(command, Command::Devices)));
+}
+
+#[test]
+fn a_remembered_device_that_is_gone_gives_way_to_the_processor() {
+    let control = Control::default();
+    control.fail_model("there is no graphics adapter 0");
+    let mut harness = finding(&control, Some("wgpu"));
+    harness.run_steps(8);
+    assert_eq!(opened_on(&control), [DeviceKind::ALL[2], DeviceKind::Cpu]);
+    harness.get_by_label_contains("no graphics adapter");
+    assert_eq!(harness.state().settings().device, None, "it is not tried again at the next start");
 }

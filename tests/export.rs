@@ -10,6 +10,7 @@ mod support;
 use diffuscope::figure::{Export, FORMATS, Holds, State};
 use diffuscope::ui::export::{Ask, Part, Settings};
 use diffuscope::ui::labs::LABS;
+use diffuscope::ui::labs::zoom::Level;
 use diffuscope::ui::{App, Direction, Options};
 use diffuscope::worker::protocol::Command;
 use egui::accesskit::Role;
@@ -93,7 +94,7 @@ fn the_sheet_ends_in_the_command_that_was_clicked_together() {
     assert_eq!(export.target, folder.path().join("schedules-plot-of-beta-seed-7.png"));
     let figure = &export.figures[0];
     assert_eq!((figure.label.as_str(), figure.inks.ground, figure.caption.len()), ("Plot of beta", None, 0));
-    assert_eq!(figure.charts().next().unwrap().1.series.len(), 4);
+    assert_eq!(figure.charts().next().unwrap().1.series.len(), 7, "nothing is learned yet");
     assert!(export.state.is_some() && export.shown.is_some());
     assert!(harness.query_by_label("Save a figure").is_none(), "the sheet is gone");
     harness.run_steps(4);
@@ -223,6 +224,7 @@ fn a_file_dropped_on_another_window_restores_the_lab_and_its_result_is_the_same(
     harness.get_by_label("Latent space").click();
     harness.state_mut().clock_mut().turn(Direction::Forward);
     harness.state_mut().clock_mut().set(333.0);
+    harness.state_mut().set_level(Level::Numbers);
     settle(&mut harness);
     open_sheet(&mut harness);
     click(&mut harness, Role::Button, "Save…");
@@ -240,6 +242,7 @@ fn a_file_dropped_on_another_window_restores_the_lab_and_its_result_is_the_same(
     other.run_steps(30);
     let state = other.state();
     assert_eq!((state.lab().id, &state.settings().work, state.clock().timestep()), ("forward-reverse", &saved, 333));
+    assert_eq!(state.level(), Level::Numbers, "it is looked at from as near");
     assert!(other.query_by_label_contains("matches the digest of the file").is_some(), "{:?}", other.state().session().notices.list());
     assert!(control.commands().iter().any(|c| matches!(c, Command::Compare(_))));
     other.key_press_modifiers(Modifiers::COMMAND, Key::Z);

@@ -36,7 +36,11 @@ fn settle(harness: &mut Harness<'_, App>) {
 }
 
 fn races(control: &Control) -> Vec<RaceRequest> {
-    control.commands().into_iter().filter_map(|command| if let Command::Race(request) = command { Some(request) } else { None }).collect()
+    control
+        .commands()
+        .into_iter()
+        .filter_map(|command| if let Command::Race(Slot::Race, request) = command { Some(request) } else { None })
+        .collect()
 }
 
 #[test]

@@ -415,6 +415,32 @@ fn pose(lab: &str, size: [f32; 2], theme: ThemeChoice, channels: usize) -> Harne
     harness
 }
 
+/// The other views of the schedules, in the smallest window, as far as a click on each control leads.
+#[test]
+fn the_schedules_other_views_look_as_they_did() {
+    let mut results = SnapshotResults::new();
+    for (view, direction, clicks) in [
+        ("weights", Direction::Forward, &["Weights", "velocity v"][..]),
+        ("sampling", Direction::Reverse, &["Sampling"]),
+        ("learning", Direction::Forward, &["Learning", "Learn a schedule"]),
+    ] {
+        let mut harness = pose("schedules", [1100.0, 700.0], ThemeChoice::Dark, support::CHANNELS);
+        for label in clicks {
+            harness.get_by_label(label).click();
+            harness.run_steps(3);
+            settle(&mut harness);
+        }
+        harness.state_mut().clock_mut().turn(direction);
+        harness.state_mut().clock_mut().set(400.0);
+        harness.hover_at(egui::pos2(3.0, 3.0));
+        harness.run_steps(6);
+        settle(&mut harness);
+        let options = SnapshotOptions::new().threshold(1.0).max_failed_pixels(600);
+        harness.snapshot_options(format!("schedules-{view}-1100x700-dark"), &options);
+        results.extend_harness(&mut harness);
+    }
+}
+
 /// Every lab at every size and in both themes, and in the smallest window its operation and its numbers. The larger windows are kept at
 /// half their pixels.
 #[test]
@@ -497,6 +523,14 @@ fn every_lab_to_look_at() {
                         ("-chain", (Direction::Forward, 300.0)),
                     ]);
                 }
+                if lab.id == "schedules" {
+                    variants.extend([
+                        ("-weights", lab.pose),
+                        ("-sampling", (Direction::Reverse, 400.0)),
+                        ("-learning", lab.pose),
+                        ("-free", lab.pose),
+                    ]);
+                }
                 variants.extend(
                     [("-help", lab.pose), ("-failure", lab.pose), ("-start", lab.pose)].into_iter().filter(|_| lab.id != "schedules"),
                 );
@@ -509,8 +543,17 @@ fn every_lab_to_look_at() {
                     harness.set_pixels_per_point(ppp);
                     harness.state_mut().clock_mut().turn(direction);
                     harness.state_mut().clock_mut().set(timestep);
-                    for (word, label) in [("latent", "Latent space"), ("chain", "Step by step")] {
+                    for (word, label) in [
+                        ("latent", "Latent space"),
+                        ("chain", "Step by step"),
+                        ("weights", "Weights"),
+                        ("sampling", "Sampling"),
+                        ("learning", "Learning"),
+                        ("learning", "Learn a schedule"),
+                        ("free", "Free curve"),
+                    ] {
                         if variant.contains(word) {
+                            harness.run_steps(2);
                             harness.get_by_label(label).click();
                         }
                     }

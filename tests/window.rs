@@ -145,6 +145,11 @@ fn faces() -> Vec<Face> {
         face("guidance", Reverse, &["Measured"], None),
         face("guidance", Reverse, &["lin", "±4"], None),
     ];
+    for buttons in
+        [&["Weights"][..], &["Weights", "velocity v", "Min-SNR"], &["Sampling"], &["Learning"], &["Zero terminal SNR"], &["Free curve"]]
+    {
+        faces.push(face("schedules", if buttons[0] == "Sampling" { Reverse } else { Forward }, buttons, None));
+    }
     for schedule in ["Linear", "Scaled linear", "Sigmoid"] {
         faces.push(face(
             "schedules",

@@ -4,13 +4,14 @@
 mod common;
 
 use common::{LATENTS, SIDE, TOKENS, TinyPipeline};
+use diffuscope::diffusion::{Level, NoiseSchedule, ScheduleInfo};
 use diffuscope::host::HostTensor;
 use diffuscope::noise::{Stream, gaussian};
 use diffuscope::pipeline::{GenerateRequest, Pipeline};
 use diffuscope::worker::Worker;
 use diffuscope::worker::protocol::{
-    Command, DeviceKind, Event, ForwardRequest, Frame, GuidanceInterval, JobId, ModelSource, PictureSource, RaceEnd, RaceLane, RaceMap,
-    RaceRequest, Ruler, RunRequest, Slot, Start, StripRequest, SweepPoint, SweepRequest,
+    Command, DeviceKind, Event, ForwardRequest, Frame, GuidanceInterval, JobId, LearnRequest, LearnStep, ModelSource, OtherLevels,
+    PictureSource, RaceEnd, RaceLane, RaceMap, RaceRequest, Ruler, RunRequest, Slot, Start, StripRequest, SweepPoint, SweepRequest, Told,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -487,12 +488,12 @@ fn race_map(events: &[Event]) -> &Arc<RaceMap> {
 fn a_race_starts_from_one_noise_and_a_lane_is_the_run_that_it_would_be_alone() {
     let tiny = TinyPipeline::new();
     let mut worker = open(&tiny);
-    let lane = |sampler: &str, steps, seed| RaceLane { sampler: sampler.into(), steps, seed };
+    let lane = |sampler: &str, steps, seed| RaceLane { sampler: sampler.into(), steps, seed, levels: None };
     let lanes =
         vec![lane("ddim", 5, 3), lane("ddim", 40, 3), lane("euler_ancestral", 5, 3), lane("euler_ancestral", 5, 4), lane("heun", 4, 3)];
     let wanted = RaceRequest { run: request(1), lanes, reference_steps: 100 };
     let ended = |event: &Event| matches!(event, Event::RaceDone { .. } | Event::Failed { .. } | Event::Cancelled { slot: Slot::Race, .. });
-    worker.send(Command::Race(wanted.clone()));
+    worker.send(Command::Race(Slot::Race, wanted.clone()));
     let events = until(&mut worker, ended);
     let (ends, map) = (race_ends(&events), race_map(&events));
     assert_eq!(ends.iter().map(|end| end.evaluations).collect::<Vec<_>>(), [5, 40, 5, 5, 7]);
@@ -535,7 +536,7 @@ fn a_race_starts_from_one_noise_and_a_lane_is_the_run_that_it_would_be_alone() {
     // With one lane changed the others are there at once, and are the same.
     let mut changed = wanted;
     changed.lanes[2] = lane("ddpm", 6, 3);
-    worker.send(Command::Race(changed));
+    worker.send(Command::Race(Slot::Race, changed));
     let again = until(&mut worker, ended);
     let others = race_ends(&again);
     for at in [0, 1, 3, 4] {
@@ -548,11 +549,90 @@ fn a_race_starts_from_one_noise_and_a_lane_is_the_run_that_it_would_be_alone() {
 fn what_cannot_race_is_said() {
     let tiny = TinyPipeline::new();
     let mut worker = open(&tiny);
-    let lane = RaceLane { sampler: "magic".into(), steps: 5, seed: 3 };
-    worker.send(Command::Race(RaceRequest { run: request(1), lanes: vec![lane], reference_steps: 10 }));
+    let lane = RaceLane { sampler: "magic".into(), steps: 5, seed: 3, levels: None };
+    worker.send(Command::Race(Slot::Race, RaceRequest { run: request(1), lanes: vec![lane], reference_steps: 10 }));
     let events = until(&mut worker, |event| matches!(event, Event::RaceDone { .. } | Event::Failed { .. }));
     assert!(
         matches!(events.last(), Some(Event::Failed { message, .. }) if message.contains("magic") && message.contains("ddim")),
         "{events:?}"
     );
+}
+
+fn learn_steps(events: &[Event]) -> Vec<Arc<LearnStep>> {
+    events.iter().filter_map(|event| if let Event::Learned { step, .. } = event { Some(Arc::clone(step)) } else { None }).collect()
+}
+
+#[test]
+fn a_lane_follows_the_levels_of_another_schedule_and_the_model_hears_of_its_noise() {
+    let tiny = TinyPipeline::new();
+    let mut worker = open(&tiny);
+    let pipeline = Pipeline::load(&ModelSource::Folder(tiny.path()), DeviceKind::Cpu).unwrap();
+    let count = pipeline.schedule().len();
+    let sigmoid = ScheduleInfo::find("sigmoid").unwrap().build(&[], count).unwrap();
+    let lane = |levels| RaceLane { sampler: "ddim".into(), steps: 6, seed: 3, levels };
+    let with = |schedule: &NoiseSchedule, told| lane(Some(OtherLevels { schedule: schedule.clone(), told }));
+    let lanes = vec![
+        lane(None),
+        with(pipeline.schedule(), Told::SameNoise),
+        with(pipeline.schedule(), Told::SameTimestep),
+        with(&sigmoid, Told::SameNoise),
+        with(&sigmoid, Told::SameTimestep),
+    ];
+    worker.send(Command::Race(Slot::Levels, RaceRequest { run: request(1), lanes, reference_steps: 60 }));
+    let events = until(&mut worker, |event| matches!(event, Event::RaceDone { .. } | Event::Failed { .. }));
+    assert!(events.iter().all(|event| !matches!(event, Event::RaceStep { slot, .. } if *slot != Slot::Levels)));
+    let ends = race_ends(&events);
+    assert_eq!(ends[0].latents, ends[1].latents, "its own levels are its own levels");
+    assert_eq!(ends[0].latents, ends[2].latents);
+    assert_ne!(ends[0].latents, ends[3].latents);
+    assert_ne!(ends[3].latents, ends[4].latents, "what the model is told matters");
+    let steps = |of: usize| {
+        events.iter().filter_map(move |event| match event {
+            Event::RaceStep { lane, step, .. } if *lane == of => Some(Arc::clone(step)),
+            _ => None,
+        })
+    };
+    for (true_noise, same_timestep) in steps(3).zip(steps(4)) {
+        assert_eq!((true_noise.alpha, true_noise.sigma), (same_timestep.alpha, same_timestep.sigma), "the levels are the same");
+        let level = Level { alpha: true_noise.alpha, sigma: true_noise.sigma };
+        assert_eq!(true_noise.timestep, pipeline.schedule().timestep_of(level));
+        assert_eq!(same_timestep.timestep, sigmoid.timestep_of(level));
+        assert!((level.alpha_bar() - sigmoid.level(same_timestep.timestep as usize).alpha_bar()).abs() < 1e-12);
+    }
+
+    let short = ScheduleInfo::find("linear").unwrap().build(&[], 10).unwrap();
+    let lanes = vec![with(&short, Told::SameNoise)];
+    worker.send(Command::Race(Slot::Levels, RaceRequest { run: request(1), lanes, reference_steps: 10 }));
+    let events = until(&mut worker, |event| matches!(event, Event::RaceDone { .. } | Event::Failed { .. }));
+    assert!(matches!(events.last(), Some(Event::Failed { message, .. }) if message.contains("10 timesteps")), "{events:?}");
+}
+
+#[test]
+fn a_schedule_is_learned_step_by_step_and_can_be_stopped() {
+    let tiny = TinyPipeline::new();
+    let mut worker = open(&tiny);
+    let ended =
+        |event: &Event| matches!(event, Event::LearnDone { .. } | Event::Failed { .. } | Event::Cancelled { slot: Slot::Learn, .. });
+    let learn = |worker: &mut Worker| {
+        worker.send(Command::Learn(LearnRequest { seed: 5, losses: 64 }));
+        let events = until(worker, ended);
+        assert!(matches!(events.last(), Some(Event::LearnDone { .. })), "{events:?}");
+        learn_steps(&events)
+    };
+    let steps = learn(&mut worker);
+    assert!(steps.len() >= 2 && steps.last().unwrap().losses == 64);
+    assert!(steps.windows(2).all(|pair| pair[0].losses < pair[1].losses && pair[0].network != pair[1].network), "the curve bends");
+    for step in &steps {
+        assert!(step.learned.estimate.mean > 0.0 && step.learned.estimate.variance.is_finite());
+        assert_eq!(step.beside.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ["linear", "squaredcos_cap_v2"]);
+        assert!(step.beside.iter().all(|(_, spread)| spread.count > 0 && spread.estimate.variance > 0.0));
+    }
+    let again = learn(&mut worker);
+    assert_eq!(again.last().unwrap().network, steps.last().unwrap().network, "the same seed, the same curve");
+
+    worker.send(Command::Learn(LearnRequest { seed: 5, losses: 1_000_000 }));
+    until(&mut worker, |event| matches!(event, Event::Learned { .. }));
+    worker.send(Command::Cancel(Slot::Learn));
+    let events = until(&mut worker, ended);
+    assert!(matches!(events.last(), Some(Event::Cancelled { slot: Slot::Learn, .. })), "{events:?}");
 }

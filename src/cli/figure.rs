@@ -108,7 +108,7 @@ pub fn run(args: &FigureArgs, window: &Window) -> Result<()> {
     };
     interrupt::listen();
     // A model that cannot be opened is told here, with its reasons.
-    drop(Pipeline::load(&args.model.source(), args.model.device)?);
+    drop(Pipeline::load(&args.model.source(), args.model.device())?);
     let options = WindowArgs { model: args.model.clone(), lab: args.lab.clone(), theme: None, seed: args.seed };
     let mut player = Player::open(window, &options, eframe::egui::vec2(1440.0, 900.0), 1.0);
     match &state {

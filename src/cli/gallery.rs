@@ -69,7 +69,7 @@ pub fn run(args: &GalleryArgs, window: &Window) -> Result<()> {
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make the folder {}", args.out.display()))?;
     interrupt::listen();
     // A model that cannot be opened is told here, with its reasons, rather than found missing in the window.
-    drop(Pipeline::load(&args.model.source(), args.model.device)?);
+    drop(Pipeline::load(&args.model.source(), args.model.device())?);
     let offscreen = Offscreen::new()?;
     log::info!("drawing on {}", offscreen.adapter());
 

@@ -80,7 +80,7 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
     interrupt::listen();
     let bar = output::progress(0, "steps");
     bar.set_message("opening the model");
-    let pipeline = Pipeline::load(&args.model.source(), args.model.device)?;
+    let pipeline = Pipeline::load(&args.model.source(), args.model.device())?;
     interrupt::check()?;
     let card = pipeline.card();
     let [channels, height, width] = card.latent_shape;
@@ -102,6 +102,7 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
         guidance_rescale: args.guidance_rescale,
         sampler: args.sampler,
         start,
+        levels: None,
     };
     log::info!("{} steps on {}, model {}", request.steps, card.device, card.name);
     bar.set_length(request.steps as u64);

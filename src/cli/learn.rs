@@ -2,16 +2,16 @@
 
 use super::interrupt;
 use super::train::TrainArgs;
-use crate::diffusion::schedule::learned::LossSample;
+use crate::diffusion::schedule::learned::{Spread, estimate};
 use crate::diffusion::schedule::{MonotoneNetwork, Stretch};
 use crate::diffusion::{NoiseSchedule, SCHEDULES, SchedulerConfig};
 use crate::noise::{Stream, rng};
 use crate::pipeline::schedule_learner::{LossExample, ScheduleLearner};
-use crate::pipeline::{ModelSource, Pipeline};
+use crate::pipeline::{LEARNED_SCHEDULE, ModelSource, Pipeline};
 use crate::train::assemble::write_json;
 use crate::train::budget::Budget;
 use crate::train::scenes::training_seeds;
-use crate::world::{Scene, render_rgb};
+use crate::worker::loss_example;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -34,7 +34,8 @@ pub(super) fn run(args: &TrainArgs) -> Result<()> {
     let source = args.from.clone().map_or(ModelSource::Embedded, ModelSource::Folder);
     let pipeline = Pipeline::load(&source, args.device)?;
     let scenes = args.scenes.unwrap_or(SCENES) as usize;
-    let examples = training_seeds(FIRST_SCENE, scenes).into_iter().map(|seed| example(&pipeline, seed)).collect::<Result<Vec<_>>>()?;
+    let examples =
+        training_seeds(FIRST_SCENE, scenes).into_iter().map(|seed| loss_example(&pipeline, seed)).collect::<Result<Vec<_>, _>>()?;
     let mut learner = ScheduleLearner::new(pipeline.schedule(), args.seed);
     let budget = args.steps.map_or_else(|| Budget::Time(args.budget.unwrap_or(Duration::from_secs(300))), Budget::Steps);
     let losses = args.batch.unwrap_or(LOSSES) as usize;
@@ -45,7 +46,7 @@ pub(super) fn run(args: &TrainArgs) -> Result<()> {
         if told.elapsed() > Duration::from_secs(5) {
             told = Instant::now();
             let ready = learner.fit.network.ready();
-            let now = crate::diffusion::schedule::learned::estimate(learner.samples(), |gamma| ready.at(ready.time_of(gamma)).slope);
+            let now = estimate(learner.samples(), |sample| ready.at(ready.time_of(sample.gamma)).slope);
             eprintln!("{} losses: the estimate's variance is {:.4}", rounds * losses as u64, now.variance);
         }
     }
@@ -53,12 +54,6 @@ pub(super) fn run(args: &TrainArgs) -> Result<()> {
     eprintln!("{} losses in {:.0} s; now measuring", rounds * losses as u64, started.elapsed().as_secs_f64());
     let measured = args.steps.map_or(MEASURED, |steps| MEASURED.min(losses * steps as usize).max(16));
     finish(args, &pipeline, &examples, &learner.fit.network, measured, rounds * losses as u64)
-}
-
-fn example(pipeline: &Pipeline, seed: u64) -> Result<LossExample> {
-    let scene = Scene::sample(seed);
-    let picture = render_rgb(&scene, pipeline.card().picture_side);
-    Ok(LossExample { latents: pipeline.encode_picture(&picture)?, text: pipeline.encode_text(&scene.caption(seed))? })
 }
 
 /// Measures the learned schedule beside the others of the table between the same ends, tells, and writes.
@@ -71,18 +66,15 @@ fn finish(
     losses: u64,
 ) -> Result<()> {
     let measure = |name: &str, schedule: &dyn Fn(f64) -> (f64, f64)| -> Result<Value> {
-        let found = Measured::of(&pipeline.measure_losses(examples, schedule, count, &mut rng(args.seed, Stream::Eval))?);
-        let Measured { mean, variance, error } = found;
+        let Spread { estimate: found, error, .. } =
+            Spread::of(&pipeline.measure_losses(examples, schedule, count, &mut rng(args.seed, Stream::Eval))?);
+        let (mean, variance) = (found.mean, found.variance);
         super::output::print(&format!("{name:>14}: loss {mean:.4}, variance of its estimate {variance:.4} +- {error:.4}"))?;
         Ok(json!({ "loss": mean, "variance": variance, "standard_error": error }))
     };
     let ready = network.ready();
-    let along = |time: f64| {
-        let here = ready.at(time);
-        (here.value, here.slope)
-    };
     let mut table = serde_json::Map::new();
-    table.insert("learned".into(), measure("learned", &along)?);
+    table.insert("learned".into(), measure("learned", &|time| ready.along(time))?);
     let timesteps = pipeline.schedule().len();
     for info in SCHEDULES.iter().filter(|info| ["linear", "scaled_linear", "squaredcos_cap_v2"].contains(&info.id)) {
         let stretch = Stretch::new(info.continuous(&[], timesteps), network.ends());
@@ -98,30 +90,10 @@ fn finish(
     };
     let folder = args.out.join("schedules").join("learned");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let path = folder.join("scheduler_config.json");
+    let path = args.out.join(LEARNED_SCHEDULE);
     crate::figure::write_atomic(&path, config.to_json().as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
     let record =
         json!({ "gamma_ends": network.ends(), "network": network.params(), "losses": losses, "measured": count, "schedules": table });
     write_json(&folder.join("learned.json"), &record)?;
     super::output::print(&folder.display().to_string())
-}
-
-/// The estimate of the loss from one time each.
-struct Measured {
-    mean: f64,
-    variance: f64,
-    /// Standard error of the variance.
-    error: f64,
-}
-
-impl Measured {
-    fn of(samples: &[LossSample]) -> Self {
-        let count = samples.len() as f64;
-        let values: Vec<f64> = samples.iter().map(|sample| 0.5 * sample.loss / sample.density).collect();
-        let mean = values.iter().sum::<f64>() / count;
-        let squares: Vec<f64> = values.iter().map(|value| (value - mean).powi(2)).collect();
-        let variance = squares.iter().sum::<f64>() / count;
-        let spread = squares.iter().map(|square| (square - variance).powi(2)).sum::<f64>() / count;
-        Self { mean, variance, error: (spread / count).sqrt() }
-    }
 }

@@ -10,12 +10,17 @@ pub struct ModelArgs {
     /// A model folder as the diffusers library writes it; the built-in model by default
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Where to compute
-    #[arg(long, value_parser = device_parser(), default_value = DeviceKind::default().label())]
-    pub device: DeviceKind,
+    /// Where to compute: the processor by default; in the window what was chosen last, at first the fastest that agrees with it
+    #[arg(long = "device", value_name = "DEVICE", value_parser = device_parser())]
+    pub chosen: Option<DeviceKind>,
 }
 
 impl ModelArgs {
+    /// Where to compute.
+    pub fn device(&self) -> DeviceKind {
+        self.chosen.unwrap_or_default()
+    }
+
     /// The model asked for.
     pub fn source(&self) -> ModelSource {
         self.model.clone().map_or(ModelSource::Embedded, ModelSource::Folder)

@@ -46,6 +46,11 @@ impl DeviceKind {
         Self::Wgpu(Graphics { adapter, half })
     }
 
+    /// Whether weights and samples lie there in half precision.
+    pub const fn is_half(self) -> bool {
+        matches!(self, Self::Wgpu(Graphics { half: true, .. }))
+    }
+
     /// The name used on the command line and on screen.
     pub fn label(self) -> &'static str {
         match self {

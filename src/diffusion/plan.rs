@@ -200,6 +200,12 @@ impl Plan {
         Ok(Self { visits: self.visits[index..].to_vec(), last: self.last })
     }
 
+    /// The same levels for a network that knows them by the timesteps of another schedule; beyond its ends, by those of the ends.
+    pub fn told_by(&self, schedule: &NoiseSchedule) -> Self {
+        let told = |visit: &Visit| Visit { timestep: schedule.timestep_of(visit.level), ..*visit };
+        Self { visits: self.visits.iter().map(told).collect(), last: self.last }
+    }
+
     /// The timestep at which this plan visits exactly `level`; how a [`crate::diffusion::Denoise`] that is told the level
     /// finds the timestep for its network without rounding.
     pub fn timestep_of(&self, level: Level) -> Option<f64> {

@@ -32,7 +32,7 @@ pub use picture::{Paint, Picture, Rgb8};
 pub use png::{MAX_PIXELS, encode_rgb, encode_rgba, encode_tensor, to_rgb8, write_png, write_rgba};
 pub use raster::{Pixels, parse as parse_svg, render as render_svg};
 pub use sheet::{Body, Figure, Formula, Inks, Line, Panel, Rgb, Rich, Row, Run, Scale, Script, text_of};
-pub use state::{Carried, ClockMark, KEYWORD, ModelMark, State, StateError, VERSION};
+pub use state::{Carried, ClockMark, KEYWORD, LookMark, ModelMark, State, StateError, VERSION};
 pub use svg::svg;
 
 use std::path::PathBuf;

@@ -36,6 +36,9 @@ pub struct State {
     pub work: serde_json::Value,
     /// Where the clock stood.
     pub clock: ClockMark,
+    /// How near the lab was looked at, and where.
+    #[serde(default)]
+    pub look: LookMark,
     /// The model that ran.
     pub model: ModelMark,
     /// What it ran on, for messages.
@@ -53,6 +56,17 @@ pub struct ClockMark {
     pub timestep: f64,
     /// Whether it ran towards noise.
     pub forward: bool,
+}
+
+/// How near a lab was looked at, and where.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LookMark {
+    /// How near: 0 is the lab as a whole.
+    pub level: usize,
+    /// The place, in shares of the width and the height.
+    pub at: [f32; 2],
+    /// The channel.
+    pub channel: usize,
 }
 
 /// Which model ran.
@@ -237,6 +251,7 @@ mod tests {
             lab: "guidance".into(),
             work: serde_json::json!({ "seed": 7, "prompt": "ein rotes Häuschen, 月" }),
             clock: ClockMark { timestep: 431.5, forward: false },
+            look: LookMark { level: 2, at: [0.25, 0.5], channel: 3 },
             model: ModelMark { name: "Littleworld".into(), digest: "00".into() },
             machine: "linux x86_64".into(),
             picture: None,

@@ -43,6 +43,7 @@ fn export(format: &str, target: &Path, figures: Vec<Figure>, scale: f32) -> Expo
         lab: "guidance".into(),
         work: serde_json::Value::Null,
         clock: ClockMark { timestep: 3.0, forward: true },
+        look: LookMark::default(),
         model: ModelMark::default(),
         machine: String::new(),
         picture: None,

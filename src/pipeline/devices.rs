@@ -80,7 +80,7 @@ pub fn try_device(kind: DeviceKind) -> Result<Trial, PipelineError> {
     reference.set_precision(Precision::F32);
     let (_, expected) = evaluate(&reference, 0)?;
     let error = answer.lincomb(1.0, &expected, -1.0).norm() / expected.norm();
-    let tolerance = if matches!(kind, DeviceKind::Wgpu(Graphics { half: true, .. })) { 2e-2 } else { 1e-3 };
+    let tolerance = if kind.is_half() { 2e-2 } else { 1e-3 };
     Ok(Trial { step_ms, error, tolerance })
 }
 

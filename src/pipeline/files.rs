@@ -27,6 +27,7 @@ const EMBEDDED: &[(&str, &[u8])] = embedded![
     "judge/model.safetensors",
     "model_index.json",
     "scheduler/scheduler_config.json",
+    "schedules/learned/scheduler_config.json",
     "text_encoder/config.json",
     "text_encoder/model.safetensors",
     "tokenizer/merges.txt",

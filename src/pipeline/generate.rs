@@ -2,8 +2,8 @@
 
 use super::{Pipeline, PipelineError, Tokens};
 use crate::diffusion::{
-    Denoise, DenoiseError, Guidance, GuidanceInterval, Level, Plan, PlanError, SAMPLERS, SampleOptions, SamplerInfo, Step, TimestepSpacing,
-    guide, sample_with,
+    Denoise, DenoiseError, Guidance, GuidanceInterval, Level, NoiseSchedule, Plan, PlanError, SAMPLERS, SampleOptions, SamplerInfo, Step,
+    TimestepSpacing, guide, sample_with,
 };
 use crate::host::HostTensor;
 use crate::noise::{Stream, gaussian, gaussian_from, rng};
@@ -44,6 +44,25 @@ pub enum Start {
     },
 }
 
+/// What the network is told of a level that is not on its own schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Told {
+    /// The timestep of its own schedule that is as noisy: it hears what is true.
+    #[default]
+    SameNoise,
+    /// The other schedule's timestep, as if it had been trained with that one: what comes of a wrong `scheduler_config.json`.
+    SameTimestep,
+}
+
+/// Levels of a schedule that is not the model's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OtherLevels {
+    /// The schedule, of as many timesteps as the model's own.
+    pub schedule: NoiseSchedule,
+    /// What the network is told.
+    pub told: Told,
+}
+
 /// A run to make.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerateRequest {
@@ -65,6 +84,8 @@ pub struct GenerateRequest {
     pub sampler: &'static SamplerInfo,
     /// Where to start.
     pub start: Start,
+    /// The levels to visit, where they are not those of the model's own schedule. Timesteps of [`Self::start`] are the other schedule's.
+    pub levels: Option<OtherLevels>,
 }
 
 impl Default for GenerateRequest {
@@ -79,6 +100,7 @@ impl Default for GenerateRequest {
             guidance_rescale: 0.0,
             sampler: &SAMPLERS[0],
             start: Start::Noise,
+            levels: None,
         }
     }
 }
@@ -139,6 +161,8 @@ struct Answer {
 struct GuidedNetwork<'a> {
     pipeline: &'a Pipeline,
     plan: &'a Plan,
+    /// Where the timestep of a level between those of the plan is read.
+    timesteps: &'a NoiseSchedule,
     negative: HostTensor,
     positive: HostTensor,
     request: &'a GenerateRequest,
@@ -173,7 +197,7 @@ impl GuidedNetwork<'_> {
 
 impl Denoise for GuidedNetwork<'_> {
     fn denoise(&mut self, x: &HostTensor, level: Level) -> Result<HostTensor, DenoiseError> {
-        let timestep = self.plan.timestep_of(level).unwrap_or_else(|| self.pipeline.schedule().timestep_of(level));
+        let timestep = self.plan.timestep_of(level).unwrap_or_else(|| self.timesteps.timestep_of(level));
         let guided = self.guided(x, timestep).map_err(|e| DenoiseError(Box::new(e)))?;
         Ok(self.pipeline.prediction().to_x0(x, &guided, level))
     }
@@ -253,12 +277,19 @@ impl Pipeline {
             return Err(PipelineError::Mismatch(format!("the guidance rescale {} is not between 0 and 1", request.guidance_rescale)));
         }
         let config = &self.config;
+        let own = request.levels.as_ref().map_or(&self.schedule, |levels| &levels.schedule);
+        if own.len() != self.schedule.len() {
+            let (other, own) = (own.len(), self.schedule.len());
+            return Err(PipelineError::Mismatch(format!(
+                "levels of a schedule of {other} timesteps were asked for, but the model has {own}"
+            )));
+        }
         let (schedule, spacing, offset) = match request.start {
-            Start::At { timestep, .. } if timestep >= self.schedule.len() => {
-                return Err(PlanError::Timestep { timestep, num_train: self.schedule.len() }.into());
+            Start::At { timestep, .. } if timestep >= own.len() => {
+                return Err(PlanError::Timestep { timestep, num_train: own.len() }.into());
             }
-            Start::At { timestep, .. } => (&self.schedule.truncated(timestep + 1), TimestepSpacing::Trailing, 0),
-            _ => (&self.schedule, config.spacing_for(request.sampler), config.steps_offset),
+            Start::At { timestep, .. } => (&own.truncated(timestep + 1), TimestepSpacing::Trailing, 0),
+            _ => (own, config.spacing_for(request.sampler), config.steps_offset),
         };
         let plan = request.sampler.plan(schedule, spacing, request.steps, offset, config.set_alpha_to_one)?;
         let [c, h, w] = self.card.latent_shape;
@@ -276,7 +307,7 @@ impl Pipeline {
             }
             Start::Noised { x0, timestep } => {
                 self.check_latents(x0)?;
-                let plan = plan.starting_at(&self.schedule, *timestep)?;
+                let plan = plan.starting_at(own, *timestep)?;
                 let eps = gaussian(request.seed, Stream::Forward, x0.shape());
                 let start = plan.visits[0].level.add_noise(x0, &eps);
                 (plan, start)
@@ -290,6 +321,11 @@ impl Pipeline {
                 (plan.continued_at(*index)?, x.clone())
             }
         };
+        let timesteps = match request.levels.as_ref().map(|levels| levels.told) {
+            None | Some(Told::SameNoise) => &self.schedule,
+            Some(Told::SameTimestep) => own,
+        };
+        let plan = if request.levels.is_some() { plan.told_by(timesteps) } else { plan };
         // Steps that a continued run does not take again; a restored one numbers its own.
         let (taken, count) = match request.start {
             Start::Continue { index, .. } => (index, count),
@@ -302,6 +338,7 @@ impl Pipeline {
         let mut network = GuidedNetwork {
             pipeline: self,
             plan: &plan,
+            timesteps,
             negative: text_embeddings.outer(0),
             positive: text_embeddings.outer(1),
             request,

@@ -9,12 +9,12 @@ mod generate;
 mod operations;
 pub mod schedule_learner;
 
-pub use crate::compute::{DeviceKind, Graphics, Precision};
+pub use crate::compute::{DeviceKind, Graphics, Precision, Shelf, keep_compiled};
 pub use crate::model::taps::{TapKey, TapKind};
 pub use card::{ModelCard, Tokens};
 pub use devices::{DeviceCard, Trial, devices, try_device};
 pub use files::{FNV_START, ModelSource, embedded_file, fnv1a, write_embedded};
-pub use generate::{GenerateRequest, GenerateStep, Generated, Start};
+pub use generate::{GenerateRequest, GenerateStep, Generated, OtherLevels, Start, Told};
 pub use operations::{Operations, decode_operations, encode_operations, unet_operations};
 
 use crate::compute::candle::CandleTensor;
@@ -29,6 +29,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Where the schedule that was learned for a model lies in its folder.
+pub const LEARNED_SCHEDULE: &str = "schedules/learned/scheduler_config.json";
 
 /// What goes wrong in opening or running a model.
 #[derive(Debug, thiserror::Error)]
@@ -204,6 +207,22 @@ impl Pipeline {
     /// The noise schedule that it was trained with.
     pub fn schedule(&self) -> &NoiseSchedule {
         &self.schedule
+    }
+
+    /// The schedule that was learned for it by `diffuscope train schedule`, where its folder has one.
+    ///
+    /// # Errors
+    /// When it is there but cannot be read, or does not have as many timesteps as the model's own.
+    pub fn learned_schedule(&self) -> Result<Option<NoiseSchedule>, PipelineError> {
+        let Some(bytes) = self.companion(LEARNED_SCHEDULE)? else { return Ok(None) };
+        let schedule = SchedulerConfig::from_json(&bytes)?.schedule()?;
+        if schedule.len() != self.schedule.len() {
+            let (learned, own) = (schedule.len(), self.schedule.len());
+            return Err(PipelineError::Mismatch(format!(
+                "{LEARNED_SCHEDULE} has {learned} timesteps, but scheduler/scheduler_config.json has {own}; take the folder schedules away, or learn one anew"
+            )));
+        }
+        Ok(Some(schedule))
     }
 
     /// What its network answers.

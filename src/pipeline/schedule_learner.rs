@@ -66,11 +66,7 @@ impl ScheduleLearner {
     ) -> Result<(), PipelineError> {
         let network = self.fit.network.clone();
         let ready = network.ready();
-        let along = |time: f64| {
-            let here = ready.at(time);
-            (here.value, here.slope)
-        };
-        self.samples.extend(pipeline.measure_losses(examples, along, count, &mut self.draws)?);
+        self.samples.extend(pipeline.measure_losses(examples, |time| ready.along(time), count, &mut self.draws)?);
         self.samples.drain(..self.samples.len().saturating_sub(MEMORY));
         self.fit.learning_rate = LEARNING_RATE * (1.0 - progress).clamp(0.02, 1.0);
         for _ in 0..steps {

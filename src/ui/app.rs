@@ -2,6 +2,7 @@
 
 use super::chrome::help;
 use super::clock::{Clock, Pace};
+use super::device_choice::DeviceChoice;
 use super::dialogs::{Answer, Dialogs};
 use super::export::ink::Ink;
 use super::export::{Check, Sheet};
@@ -26,8 +27,10 @@ pub const SETTINGS_KEY: &str = "diffuscope settings";
 pub struct Options {
     /// The model to open.
     pub model: ModelSource,
-    /// Where it runs.
-    pub device: DeviceKind,
+    /// Where it runs; without one where it ran last.
+    pub device: Option<DeviceKind>,
+    /// Whether the fastest device is found and used, where neither says which.
+    pub find_device: bool,
     /// Dark or light.
     pub theme: Option<ThemeChoice>,
     /// Id of the lab to open.
@@ -52,7 +55,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             model: ModelSource::Embedded,
-            device: DeviceKind::Cpu,
+            device: None,
+            find_device: false,
             theme: None,
             lab: None,
             seed: None,
@@ -74,7 +78,7 @@ pub struct App {
     pub(super) session: Session,
     labs: Vec<Box<dyn Lab>>,
     /// How near each lab is looked at.
-    zooms: Vec<Zoom>,
+    pub(super) zooms: Vec<Zoom>,
     textures: Textures,
     pub(super) dialogs: Dialogs,
     pub(super) theme: Theme,
@@ -86,6 +90,7 @@ pub struct App {
     pub(super) export: Option<Sheet>,
     pub(super) export_wanted: bool,
     pub(super) check: Option<Check>,
+    pub(super) devices: DeviceChoice,
     pub(super) lab_rect: Option<Rect>,
     typed_secs: f64,
     remember: bool,
@@ -113,7 +118,8 @@ impl App {
             Ok(settings) => (settings, None),
             Err(message) => (Settings::default(), Some(message)),
         };
-        let Options { model, device, theme, lab, seed, prompt, negative, picture, playing, remember, save_into } = options;
+        let Options { model, device, find_device, theme, lab, seed, prompt, negative, picture, playing, remember, save_into } = options;
+        let devices = DeviceChoice::new(device, &settings, find_device);
         settings.theme = theme.unwrap_or(settings.theme);
         if let Some(id) = lab.filter(|id| LABS.iter().any(|l| l.id == id)) {
             settings.lab = id;
@@ -124,7 +130,8 @@ impl App {
             settings.work.prompt_follows_picture = false;
         }
         settings.work.negative = negative.unwrap_or(settings.work.negative);
-        let mut session = Session::new(backend, model, device);
+        let mut session = Session::new(backend, model, devices.first());
+        session.may_fall_back = devices.is_remembered();
         (session.prompt, session.negative) = (settings.work.prompt.clone(), settings.work.negative.clone());
         if let Some(message) = problem {
             session.notices.push(Tone::Failure, message);
@@ -153,6 +160,7 @@ impl App {
             export: None,
             export_wanted: false,
             check: None,
+            devices,
             lab_rect: None,
             typed_secs: f64::NEG_INFINITY,
             remember,
@@ -187,7 +195,7 @@ impl App {
         &LABS[self.lab_index()]
     }
 
-    fn lab_index(&self) -> usize {
+    pub(super) fn lab_index(&self) -> usize {
         LABS.iter().position(|lab| lab.id == self.settings.lab).unwrap_or(0)
     }
 
@@ -250,6 +258,7 @@ impl App {
             self.settings.opened(&path);
         }
         self.follow_restored(&ctx, now);
+        self.follow_devices();
         self.follow_picture();
         self.settle_prompts(&ctx, now);
         self.keys(&ctx);
@@ -278,7 +287,7 @@ impl App {
         }
         let top = self.theme.px(72.0);
         if self.session.notices.show(&ctx, &self.theme, top) == Some(Pressed::Offer) {
-            self.session.open_on(DeviceKind::Cpu);
+            self.use_device(DeviceKind::Cpu);
         }
         self.show_export(&ctx);
         if self.help && help::show(&ctx, &self.theme) {

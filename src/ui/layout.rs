@@ -93,7 +93,7 @@ impl App {
             Some(Asked::Act(action)) => self.act(ui.ctx(), action),
             Some(Asked::OpenRecent(path)) => self.session.open_picture(PictureSource::File(path)),
             Some(Asked::Devices) => self.session.ask_devices(),
-            Some(Asked::Device(device)) => self.session.open_on(device),
+            Some(Asked::Device(device)) => self.use_device(device),
             None => {}
         }
     }

@@ -28,6 +28,13 @@ pub struct Notice {
     since_secs: Option<f64>,
 }
 
+impl Notice {
+    /// How long it stays, where it goes by itself.
+    fn lasting_secs(&self) -> f64 {
+        if self.offer.is_some() { Notices::OFFER_SECS } else { Notices::DONE_SECS }
+    }
+}
+
 /// What was pressed on a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pressed {
@@ -46,6 +53,7 @@ pub struct Notices {
 
 impl Notices {
     const DONE_SECS: f64 = 6.0;
+    const OFFER_SECS: f64 = 20.0;
     const MOST: usize = 4;
 
     /// Adds a message; one that is on screen already is counted instead of shown twice.
@@ -56,6 +64,11 @@ impl Notices {
     /// Adds a failure with something that can be done about it.
     pub fn offer(&mut self, text: impl Into<String>, offer: &'static str) {
         self.add(Tone::Failure, text.into(), Some(offer));
+    }
+
+    /// Adds a confirmation with a way back; it stays longer than others.
+    pub fn done_but(&mut self, text: impl Into<String>, offer: &'static str) {
+        self.add(Tone::Done, text.into(), Some(offer));
     }
 
     fn add(&mut self, tone: Tone, text: String, offer: Option<&'static str>) {
@@ -77,7 +90,7 @@ impl Notices {
     /// Shows them over the lab, at its upper edge. Returns what was pressed; that message is gone.
     pub fn show(&mut self, ctx: &Context, theme: &Theme, top: f32) -> Option<Pressed> {
         let now = ctx.input(|i| i.time);
-        self.list.retain_mut(|n| n.tone == Tone::Failure || now - *n.since_secs.get_or_insert(now) < Self::DONE_SECS);
+        self.list.retain_mut(|n| n.tone == Tone::Failure || now - *n.since_secs.get_or_insert(now) < n.lasting_secs());
         let p = theme.palette();
         let mut pressed = None;
         if !self.list.is_empty() {
@@ -117,7 +130,7 @@ impl Notices {
                     }
                 },
             );
-            if let Some(first) = self.list.iter().filter_map(|n| n.since_secs).map(|s| s + Self::DONE_SECS - now).reduce(f64::min) {
+            if let Some(first) = self.list.iter().filter_map(|n| Some(n.since_secs? + n.lasting_secs() - now)).reduce(f64::min) {
                 ctx.request_repaint_after_secs(first.max(0.0) as f32 + 0.05);
             }
         }

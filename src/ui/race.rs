@@ -126,7 +126,7 @@ mod tests {
     use crate::worker::protocol::RunRequest;
 
     fn lane(sampler: &str) -> RaceLane {
-        RaceLane { sampler: sampler.into(), steps: 2, seed: 0 }
+        RaceLane { sampler: sampler.into(), steps: 2, ..RaceLane::default() }
     }
 
     fn step(index: usize, timestep: f64) -> Arc<RaceStep> {

@@ -1,6 +1,7 @@
 //! What has been asked of the worker and what has come back: the labs read it, and ask through it.
 
 use super::background::{Strip, StripPicture, Sweep};
+use super::learning::Learning;
 use super::notices::{Notices, Tone};
 use super::race::Race;
 pub use super::run::{Run, RunEnd};
@@ -8,8 +9,8 @@ use crate::diffusion::{Level, ScheduleInfo};
 use crate::figure::{Evidence, Export, Figure, State};
 use crate::host::HostTensor;
 use crate::worker::protocol::{
-    Command, DeviceKind, DeviceRow, Event, ForwardRequest, JobId, ModelCard, ModelSource, Picture, PictureSource, RaceRequest, RunRequest,
-    Slot, StripRequest, SweepRequest, Tokens,
+    Command, DeviceKind, DeviceRow, Event, ForwardRequest, JobId, LearnRequest, ModelCard, ModelSource, Picture, PictureSource,
+    RaceRequest, RunRequest, Slot, StripRequest, SweepRequest, Tokens,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,7 +73,11 @@ pub struct Session {
     device_before: DeviceKind,
     /// What there is to compute on, once that was asked for.
     pub devices: Option<Arc<[DeviceRow]>>,
+    /// Whether no more of them will be tried.
+    pub devices_tried: bool,
     devices_asked: bool,
+    /// Whether the processor is taken where the device that the model was to be opened on first cannot be used.
+    pub may_fall_back: bool,
     /// What the model is, once it is open.
     pub card: Option<Arc<ModelCard>>,
     /// Where the model stands.
@@ -104,6 +109,12 @@ pub struct Session {
     pub sweep: Sweep,
     /// Several samplers on one noise.
     pub race: Race,
+    /// One sampler along the levels of several schedules.
+    pub crossing: Race,
+    /// The schedule that is being learned or was last.
+    pub learning: Learning,
+    /// What `alpha_bar` is at each timestep of the schedule that the open model brings, learned for it.
+    pub learned: Option<Arc<[f64]>>,
     /// What is measured over samplers and their steps.
     pub ladder: Sweep,
     probe: Option<(JobId, HostTensor)>,
@@ -132,7 +143,9 @@ impl Session {
             device,
             device_before: device,
             devices: None,
+            devices_tried: false,
             devices_asked: false,
+            may_fall_back: false,
             card: None,
             model: ModelState::Opening,
             levels: Levels { alphas_cumprod },
@@ -151,6 +164,9 @@ impl Session {
             strip: Strip::default(),
             sweep: Sweep::default(),
             race: Race::default(),
+            crossing: Race::default(),
+            learning: Learning::default(),
+            learned: None,
             ladder: Sweep::default(),
             probe: None,
             decoded: None,
@@ -176,7 +192,8 @@ impl Session {
     fn take(&mut self, event: Event) {
         match event {
             Event::Started { .. } => {}
-            Event::ModelReady { card, alphas_cumprod, .. } => {
+            Event::ModelReady { card, alphas_cumprod, learned, .. } => {
+                self.learned = learned;
                 if alphas_cumprod.len() >= 2 {
                     self.levels = Levels { alphas_cumprod };
                 }
@@ -214,9 +231,11 @@ impl Session {
             Event::SweepBegun { job, slot, ruler } => self.sweep_of(slot).began(job, ruler),
             Event::SweepPoint { job, slot, point } => self.sweep_of(slot).came(job, point),
             Event::SweepDone { job, slot } => self.sweep_of(slot).done(job),
-            Event::RaceStep { job, lane, step } => self.race.step(job, lane, step),
-            Event::RaceLane { job, lane, end } => self.race.arrived(job, lane, end),
-            Event::RaceDone { job, map } => self.race.done(job, map),
+            Event::RaceStep { job, slot, lane, step } => self.race_of(slot).step(job, lane, step),
+            Event::RaceLane { job, slot, lane, end } => self.race_of(slot).arrived(job, lane, end),
+            Event::RaceDone { job, slot, map } => self.race_of(slot).done(job, map),
+            Event::Learned { job, step } => self.learning.came(job, step),
+            Event::LearnDone { job } => self.learning.done(job),
             Event::Decoded { job, picture } => {
                 if let Some((_, latents)) = self.probe.take_if(|(mine, _)| *mine == job) {
                     self.decoded = Some((latents, picture));
@@ -234,7 +253,7 @@ impl Session {
             Event::Compared { same, text, .. } => self.notices.push(if same { Tone::Done } else { Tone::Failure }, text),
             Event::Saved { path, .. } => self.notices.push(Tone::Done, format!("Saved to {}", path.display())),
             Event::Cancelled { job, slot } => self.stopped(job, slot),
-            Event::Devices { rows, .. } => self.devices = Some(rows),
+            Event::Devices { rows, done, .. } => (self.devices, self.devices_tried) = (Some(rows), done),
             Event::Failed { job, slot, message } => {
                 self.failed(job, slot, &message);
                 self.notices.push(Tone::Failure, message);
@@ -251,7 +270,9 @@ impl Session {
     }
 
     fn failed(&mut self, job: JobId, slot: Slot, message: &str) {
-        if slot == Slot::Model && self.card.is_some() {
+        if slot == Slot::Model && self.card.is_none() && self.may_fall_back && self.device != DeviceKind::Cpu {
+            self.open_on(DeviceKind::Cpu);
+        } else if slot == Slot::Model && self.card.is_some() {
             // The model as it was before is still open.
             (self.model, self.device) = (ModelState::Ready, self.device_before);
         } else if slot == Slot::Model {
@@ -281,7 +302,8 @@ impl Session {
             Slot::Forward => self.forward.stop(job),
             Slot::Strip => self.strip.stop(job),
             Slot::Sweep | Slot::Ladder => self.sweep_of(slot).stop(job),
-            Slot::Race => self.race.stop(job),
+            Slot::Race | Slot::Levels => self.race_of(slot).stop(job),
+            Slot::Learn => self.learning.stop(job),
             Slot::Picture if self.picture_job == Some(job) => {
                 self.picture_job = None;
                 // Without any picture the scene that this one pushed aside is wanted again.
@@ -402,12 +424,26 @@ impl Session {
         }
     }
 
-    /// Asks for a race unless it is the one asked for last.
-    pub fn ask_race(&mut self, request: RaceRequest) {
-        if self.race.asked() != Some(&request)
-            && let Some(job) = self.backend.send(Command::Race(request.clone()))
+    /// The race of a slot: [`Slot::Levels`], else that of samplers.
+    pub fn race_of(&mut self, slot: Slot) -> &mut Race {
+        if slot == Slot::Levels { &mut self.crossing } else { &mut self.race }
+    }
+
+    /// Asks for a race in [`Slot::Race`] or [`Slot::Levels`] unless it is the one asked for last there.
+    pub fn ask_race(&mut self, slot: Slot, request: RaceRequest) {
+        if self.race_of(slot).asked() != Some(&request)
+            && let Some(job) = self.backend.send(Command::Race(slot, request.clone()))
         {
-            self.race.sent(request, job);
+            self.race_of(slot).sent(request, job);
+        }
+    }
+
+    /// Begins to learn a schedule for the open model, anew.
+    pub fn learn(&mut self, request: LearnRequest) {
+        if let Some(job) = self.backend.send(Command::Learn(request)) {
+            self.learning.sent(job);
+        } else {
+            self.notices.push(Tone::Failure, "The learning could not begin: too much is waiting. Try again.");
         }
     }
 
@@ -479,7 +515,8 @@ impl Session {
         let opening = self.model == ModelState::Opening;
         let reverse = [&self.reverse, &self.guidance, &self.bridge, &self.branch];
         let measured = self.sweep.is_running() || self.ladder.is_running();
-        let background = self.strip.is_running() || measured || self.race.is_running();
+        let races = self.race.is_running() || self.crossing.is_running();
+        let background = self.strip.is_running() || measured || races || self.learning.is_running();
         let runs = self.forward.is_running() || background || reverse.iter().any(|run| run.is_running());
         opening || runs || self.picture_job.is_some() || self.probe.is_some() || self.backend.is_busy()
     }

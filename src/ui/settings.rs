@@ -22,6 +22,8 @@ pub struct Settings {
     pub zoom: f32,
     /// Whether things jump where they would glide, and nothing plays unasked.
     pub reduced_motion: bool,
+    /// What the model computes on, by its label; none until that was chosen or found.
+    pub device: Option<String>,
     /// Pictures opened lately, the newest first.
     pub recent: Vec<PathBuf>,
     /// How figures are saved.
@@ -68,6 +70,7 @@ impl Default for Settings {
             looping: true,
             zoom: 1.0,
             reduced_motion: false,
+            device: None,
             recent: Vec::new(),
             export: Default::default(),
             work: Work::default(),

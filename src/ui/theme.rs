@@ -94,7 +94,7 @@ pub struct Palette {
     unconditional: Color32,
     guided: Color32,
     /// One hue for each noise schedule.
-    pub schedules: [Color32; 4],
+    pub schedules: [Color32; 8],
     /// The lanes of a race.
     pub lanes: [Color32; 6],
     /// Diverging scale: most negative, negative, zero, positive, most positive.
@@ -119,10 +119,14 @@ const DARK: Palette = Palette {
     unconditional: Color32::from_rgb(253, 200, 245),
     guided: Color32::from_rgb(242, 88, 150),
     schedules: [
-        Color32::from_rgb(127, 163, 183),
-        Color32::from_rgb(215, 85, 252),
-        Color32::from_rgb(45, 250, 173),
-        Color32::from_rgb(155, 148, 20),
+        Color32::from_rgb(112, 145, 166),
+        Color32::from_rgb(214, 86, 255),
+        Color32::from_rgb(55, 251, 153),
+        Color32::from_rgb(168, 153, 0),
+        Color32::from_rgb(213, 151, 89),
+        Color32::from_rgb(90, 193, 248),
+        Color32::from_rgb(255, 188, 220),
+        Color32::from_rgb(247, 255, 226),
     ],
     lanes: [
         Color32::from_rgb(247, 178, 61),
@@ -152,7 +156,16 @@ const LIGHT: Palette = Palette {
     conditional: Color32::from_rgb(49, 115, 100),
     unconditional: Color32::from_rgb(139, 66, 202),
     guided: Color32::from_rgb(98, 6, 22),
-    schedules: [Color32::from_rgb(30, 49, 70), Color32::from_rgb(63, 13, 113), Color32::from_rgb(5, 113, 82), Color32::from_rgb(94, 77, 4)],
+    schedules: [
+        Color32::from_rgb(0, 21, 35),
+        Color32::from_rgb(54, 28, 134),
+        Color32::from_rgb(14, 114, 73),
+        Color32::from_rgb(78, 46, 0),
+        Color32::from_rgb(177, 61, 0),
+        Color32::from_rgb(100, 88, 196),
+        Color32::from_rgb(176, 42, 140),
+        Color32::from_rgb(75, 64, 76),
+    ],
     lanes: [
         Color32::from_rgb(151, 85, 0),
         Color32::from_rgb(0, 97, 221),

@@ -28,6 +28,8 @@ const ORDER: [usize; PLACES] = [
     Slot::Reverse as usize,
     Slot::Forward as usize,
     Slot::Race as usize,
+    Slot::Levels as usize,
+    Slot::Learn as usize,
     Slot::Strip as usize,
     Slot::Sweep as usize,
     Slot::Ladder as usize,
@@ -37,8 +39,15 @@ const ORDER: [usize; PLACES] = [
 const SHORT: [usize; 3] = [TOKENIZE, Slot::Probe as usize, Slot::Save as usize];
 /// The places whose jobs fill the time in which nobody waits: whatever else stands before them in [`ORDER`] is served between two
 /// of their steps. Opening a model is not, since it ends them.
-const BACKGROUND: [usize; 5] =
-    [Slot::Race as usize, Slot::Strip as usize, Slot::Sweep as usize, Slot::Ladder as usize, Slot::Devices as usize];
+const BACKGROUND: [usize; 7] = [
+    Slot::Race as usize,
+    Slot::Levels as usize,
+    Slot::Learn as usize,
+    Slot::Strip as usize,
+    Slot::Sweep as usize,
+    Slot::Ladder as usize,
+    Slot::Devices as usize,
+];
 
 /// The places that are served between two steps of a job in `place`.
 fn served_within(place: usize) -> impl Iterator<Item = usize> {
@@ -270,7 +279,7 @@ mod tests {
         let places = |slot: Slot| served_within(slot as usize).collect::<Vec<_>>();
         assert_eq!(places(Slot::Guidance), SHORT);
         for slot in [Slot::Guidance, Slot::Reverse, Slot::Forward, Slot::Picture, Slot::Probe, Slot::Save] {
-            for background in [Slot::Race, Slot::Strip, Slot::Sweep, Slot::Ladder] {
+            for background in [Slot::Race, Slot::Levels, Slot::Learn, Slot::Strip, Slot::Sweep, Slot::Ladder] {
                 assert!(places(background).contains(&(slot as usize)) && !places(slot).contains(&(background as usize)));
             }
         }

@@ -5,12 +5,14 @@
 
 mod cache;
 mod jobs;
+mod kernels;
 mod mailbox;
 pub mod picture;
 pub mod protocol;
 
-pub use jobs::{race_map, race_start};
+pub use jobs::{loss_example, race_map, race_start};
 
+use crate::pipeline::keep_compiled;
 use jobs::Room;
 use mailbox::{Job, Mailbox};
 use protocol::{Command, Event, JobId, Slot};
@@ -47,6 +49,9 @@ impl Worker {
 
     /// The same with the folder in which measurements are kept; none keeps nothing.
     pub fn spawn_with_cache(wake: Arc<dyn Fn() + Send + Sync>, folder: Option<PathBuf>) -> Self {
+        if let Some(folder) = &folder {
+            keep_compiled(Box::new(kernels::Kernels::within(folder)));
+        }
         let mailbox = Arc::new(Mailbox::new());
         let (inside, wake_inside) = (Arc::clone(&mailbox), Arc::clone(&wake));
         let spawned = std::thread::Builder::new().name("worker".into()).stack_size(STACK_BYTES).spawn(move || {
@@ -151,7 +156,8 @@ fn event_source(event: &Event) -> Option<(JobId, Slot)> {
         Event::StateRead { job, .. } | Event::PictureReady { job, .. } => Some((job, Slot::Picture)),
         Event::StripPicture { job, .. } | Event::StripDone { job } => Some((job, Slot::Strip)),
         Event::SweepBegun { job, slot, .. } | Event::SweepPoint { job, slot, .. } | Event::SweepDone { job, slot } => Some((job, slot)),
-        Event::RaceStep { job, .. } | Event::RaceLane { job, .. } | Event::RaceDone { job, .. } => Some((job, Slot::Race)),
+        Event::RaceStep { job, slot, .. } | Event::RaceLane { job, slot, .. } | Event::RaceDone { job, slot, .. } => Some((job, slot)),
+        Event::Learned { job, .. } | Event::LearnDone { job } => Some((job, Slot::Learn)),
         Event::Decoded { job, .. } => Some((job, Slot::Probe)),
         Event::Saved { job, .. } | Event::Compared { job, .. } => Some((job, Slot::Save)),
         Event::Tokenized { .. } => None,

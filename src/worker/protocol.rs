@@ -4,11 +4,17 @@
 //! newest matters, come through a latest-wins mailbox. Every event carries the id of the job that made it, so that a stale
 //! one can be dropped.
 
+mod learning;
+mod race;
+
 pub use crate::diffusion::GuidanceInterval;
 use crate::figure::{Evidence, Export, Figure, State};
 use crate::host::HostTensor;
 pub use crate::measure::Estimate;
 pub use crate::pipeline::{DeviceCard, DeviceKind, GenerateStep, ModelCard, ModelSource, Start, Tokens, Trial};
+pub use crate::pipeline::{OtherLevels, Told};
+pub use learning::{LearnRequest, LearnStep};
+pub use race::{RaceEnd, RaceLane, RaceMap, RacePlace, RaceRequest, RaceStep};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -43,6 +49,10 @@ pub enum Slot {
     Sweep,
     /// Several samplers on one noise.
     Race,
+    /// One sampler along the levels of several schedules.
+    Levels,
+    /// A schedule being learned.
+    Learn,
     /// Adherence and latency measured over samplers and their steps.
     Ladder,
     /// What there is to compute on, and how each does.
@@ -51,7 +61,7 @@ pub enum Slot {
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Model,
         Self::Picture,
         Self::Forward,
@@ -64,6 +74,8 @@ impl Slot {
         Self::Strip,
         Self::Sweep,
         Self::Race,
+        Self::Levels,
+        Self::Learn,
         Self::Ladder,
         Self::Devices,
     ];
@@ -155,90 +167,6 @@ pub struct SweepRequest {
     pub runs: Vec<RunRequest>,
     /// Samples of each run after each round, growing.
     pub rounds: Vec<usize>,
-}
-
-/// A sampler in a race.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RaceLane {
-    /// Id of the sampler in `diffusion::sampler::SAMPLERS`.
-    pub sampler: String,
-    /// Number of steps.
-    pub steps: usize,
-    /// Seed of the fresh noise that it adds on its way, where it does; the noise that it starts from is that of the race.
-    pub seed: u64,
-}
-
-/// Several samplers on one noise, one prompt and one guidance, and the path that the differential equation itself takes.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct RaceRequest {
-    /// What all lanes have in common; its own sampler and steps are not used.
-    pub run: RunRequest,
-    /// The lanes.
-    pub lanes: Vec<RaceLane>,
-    /// Steps of the dense reference (DDIM, which follows the probability flow).
-    pub reference_steps: usize,
-}
-
-/// A step of a lane.
-#[derive(Debug, Clone)]
-pub struct RaceStep {
-    /// Which, from 0.
-    pub index: usize,
-    /// Steps of the lane.
-    pub count: usize,
-    /// The timestep of [`Self::x`].
-    pub timestep: f64,
-    /// Coefficient of x0 there.
-    pub alpha: f64,
-    /// Coefficient of the noise there.
-    pub sigma: f64,
-    /// Evaluations of the model when the step was done.
-    pub evaluations: usize,
-    /// Wall time until then in milliseconds, measured, without what is decoded for the screen.
-    pub elapsed_ms: f64,
-    /// The sample before the step, `[1, C, h, w]`.
-    pub x: HostTensor,
-    /// The clean sample predicted from it.
-    pub x0: HostTensor,
-    /// That decoded, `[3, H, W]` in 0..1; left out at some steps of long lanes.
-    pub x0_picture: Option<HostTensor>,
-}
-
-/// The end of a lane.
-#[derive(Debug, Clone)]
-pub struct RaceEnd {
-    /// The last latents.
-    pub latents: HostTensor,
-    /// Those decoded, `[3, H, W]` in 0..1.
-    pub picture: HostTensor,
-    /// Evaluations of the model in all.
-    pub evaluations: usize,
-    /// Wall time in milliseconds, measured, without decoding.
-    pub elapsed_ms: f64,
-}
-
-/// How the lanes lie to the reference and to each other.
-#[derive(Debug, Clone, Default)]
-pub struct RaceMap {
-    /// For each lane that of its samples, in the order of its steps, and of the end.
-    pub lanes: Vec<Vec<RacePlace>>,
-    /// The reference in the plane, from noise to data.
-    pub reference: Vec<[f64; 2]>,
-    /// The share of the variance of all these samples that lies in the plane.
-    pub explained: f64,
-    /// The reference decoded at its end, `[3, H, W]` in 0..1.
-    pub picture: Option<HostTensor>,
-}
-
-/// Where a sample of a lane lies.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RacePlace {
-    /// Coordinates in the plane of the two leading principal components.
-    pub place: [f64; 2],
-    /// `sigma / alpha` of the sample.
-    pub sigma_ratio: f64,
-    /// Root-mean-square difference from the reference at the same level.
-    pub distance: f64,
 }
 
 /// How adherence is measured.
@@ -348,8 +276,10 @@ pub enum Command {
     Strip(StripRequest),
     /// Measure in slot [`Slot::Sweep`] or [`Slot::Ladder`], going on from what is on the disk.
     Sweep(Slot, SweepRequest),
-    /// Let samplers race.
-    Race(RaceRequest),
+    /// Let samplers race in slot [`Slot::Race`] or [`Slot::Levels`].
+    Race(Slot, RaceRequest),
+    /// Learn a schedule for the open model.
+    Learn(LearnRequest),
     /// List the devices of this machine, and try each when nothing else is to be done.
     Devices,
     /// Decode latents; the newest wins.
@@ -397,7 +327,8 @@ impl Command {
             Self::Reverse(slot, _) => Some(*slot),
             Self::Strip(_) => Some(Slot::Strip),
             Self::Sweep(slot, _) => Some(*slot),
-            Self::Race(_) => Some(Slot::Race),
+            Self::Race(slot, _) => Some(*slot),
+            Self::Learn(_) => Some(Slot::Learn),
             Self::Devices => Some(Slot::Devices),
             Self::Decode(_) => Some(Slot::Probe),
             Self::SavePng { .. } | Self::SaveRow { .. } | Self::Export(_) | Self::Compare(_) => Some(Slot::Save),
@@ -424,6 +355,8 @@ pub enum Event {
         card: Arc<ModelCard>,
         /// Its cumulative products of alpha, one per training timestep.
         alphas_cumprod: Arc<[f64]>,
+        /// Those of the schedule that was learned for it, where its folder has one.
+        learned: Option<Arc<[f64]>>,
     },
     /// A picture is ready.
     PictureReady {
@@ -517,6 +450,8 @@ pub enum Event {
     RaceStep {
         /// The job.
         job: JobId,
+        /// The slot.
+        slot: Slot,
         /// Which of the lanes asked for.
         lane: usize,
         /// The step.
@@ -526,6 +461,8 @@ pub enum Event {
     RaceLane {
         /// The job.
         job: JobId,
+        /// The slot.
+        slot: Slot,
         /// Which of the lanes asked for.
         lane: usize,
         /// Its end.
@@ -535,8 +472,22 @@ pub enum Event {
     RaceDone {
         /// The job.
         job: JobId,
+        /// The slot.
+        slot: Slot,
         /// How all lie to each other.
         map: Arc<RaceMap>,
+    },
+    /// How far the learning of a schedule is.
+    Learned {
+        /// The job.
+        job: JobId,
+        /// How far.
+        step: Arc<LearnStep>,
+    },
+    /// The schedule is learned.
+    LearnDone {
+        /// The job.
+        job: JobId,
     },
     /// The devices of this machine, as far as they were tried.
     Devices {
@@ -544,6 +495,8 @@ pub enum Event {
         job: JobId,
         /// All of them, the processor first.
         rows: Arc<[DeviceRow]>,
+        /// Whether no more of them will be tried.
+        done: bool,
     },
     /// The device that a job was on cannot go on; the message says why and what to do. Another one may do.
     DeviceFailed {

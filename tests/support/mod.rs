@@ -4,6 +4,8 @@
 use diffuscope::diffusion::guidance::scale_at;
 use diffuscope::diffusion::ideal::PointData;
 use diffuscope::diffusion::prediction::eps_from_x0;
+use diffuscope::diffusion::schedule::MonotoneNetwork;
+use diffuscope::diffusion::schedule::learned::{Estimate as MeanAndVariance, Spread};
 use diffuscope::diffusion::{
     Denoise, Level, NoiseSchedule, PredictionType, SampleOptions, SamplerInfo, ScheduleInfo, Step, TimestepSpacing, guide, sample_with,
 };
@@ -13,8 +15,9 @@ use diffuscope::measure::Path;
 use diffuscope::noise::{Stream, gaussian, gaussian_from, rng};
 use diffuscope::ui::Backend;
 use diffuscope::worker::protocol::{
-    Command, DeviceCard, DeviceKind, DeviceRow, Estimate, Event, ForwardRequest, Frame, JobId, ModelCard, Picture, PictureSource, RaceEnd,
-    RaceLane, RaceMap, RaceRequest, RaceStep, Ruler, RunRequest, Slot, Start, StripRequest, SweepPoint, SweepRequest, Tokens, Trial,
+    Command, DeviceCard, DeviceKind, DeviceRow, Estimate, Event, ForwardRequest, Frame, JobId, LearnRequest, LearnStep, ModelCard,
+    OtherLevels, Picture, PictureSource, RaceEnd, RaceLane, RaceMap, RaceRequest, RaceStep, Ruler, RunRequest, Slot, Start, StripRequest,
+    SweepPoint, SweepRequest, Tokens, Told, Trial,
 };
 use diffuscope::worker::{race_map, race_start};
 use std::collections::VecDeque;
@@ -162,6 +165,8 @@ enum Work {
     /// A sweep, and how many of its points are measured, round by round.
     Sweep(SweepRequest, usize),
     Race(RaceRequest, Vec<Vec<(Level, HostTensor)>>),
+    /// A learning, and how many of its rounds are over.
+    Learn(LearnRequest, usize),
     Once(Box<Command>),
 }
 
@@ -267,9 +272,20 @@ impl StandIn {
     }
 
     /// All samples of a run of a sampler of the table, from the noise of `start`, with their levels.
-    fn sample(&mut self, run: &RunRequest, start: u64, on_step: &mut dyn FnMut(&Step<'_>)) -> Vec<(Level, HostTensor)> {
+    fn sample(
+        &mut self,
+        run: &RunRequest,
+        levels: Option<&OtherLevels>,
+        start: u64,
+        on_step: &mut dyn FnMut(&Step<'_>),
+    ) -> Vec<(Level, HostTensor)> {
         let info = SamplerInfo::find(&run.sampler).expect("in the table");
-        let schedule = self.schedule.truncated(race_start(&self.schedule) + 1);
+        let own = levels.map_or(&self.schedule, |levels| &levels.schedule);
+        let schedule = own.truncated(race_start(own) + 1);
+        let told = match levels {
+            Some(OtherLevels { told: Told::SameTimestep, .. }) => schedule.clone(),
+            _ => self.schedule.clone(),
+        };
         // A window test has this done between two of its frames.
         let steps = run.steps.min(32);
         let plan = info.plan(&schedule, TimestepSpacing::Trailing, steps, 0, true).expect("a plan");
@@ -277,7 +293,7 @@ impl StandIn {
         let mut fresh = rng(run.seed, Stream::Steps);
         let (mut path, mut last) = (Vec::new(), Level::CLEAN);
         let mut denoise = |x: &HostTensor, level: Level| {
-            let timestep = schedule.timestep_of(level).round() as usize;
+            let timestep = told.timestep_of(level).round() as usize;
             Ok(self.frame(x, timestep, &run.prompt, run.guidance_scale, (0, 1), false).x0)
         };
         let outcome = sample_with(
@@ -300,12 +316,12 @@ impl StandIn {
     }
 
     /// A lane of a race, whole.
-    fn drive(&mut self, job: JobId, request: &RaceRequest, lane: usize) -> Vec<(Level, HostTensor)> {
-        let RaceLane { sampler, steps, seed } = request.lanes[lane].clone();
+    fn drive(&mut self, job: JobId, slot: Slot, request: &RaceRequest, lane: usize) -> Vec<(Level, HostTensor)> {
+        let RaceLane { sampler, steps, seed, levels } = request.lanes[lane].clone();
         let info = SamplerInfo::find(&sampler).expect("in the table");
         let run = RunRequest { sampler, steps, seed, ..request.run.clone() };
         let mut events = Vec::new();
-        let path = self.sample(&run, request.run.seed, &mut |step| {
+        let path = self.sample(&run, levels.as_ref(), request.run.seed, &mut |step| {
             let wanted = step.index.is_multiple_of(step.count.div_ceil(10)) || step.index + 1 == step.count;
             let evaluations = (step.index + 1) * info.evaluations_per_step;
             let step = RaceStep {
@@ -320,13 +336,13 @@ impl StandIn {
                 x0: step.x0.clone(),
                 x0_picture: wanted.then(|| decode(step.x0)),
             };
-            events.push(Event::RaceStep { job, lane, step: Arc::new(step) });
+            events.push(Event::RaceStep { job, slot, lane, step: Arc::new(step) });
         });
         self.events.extend(events);
         let latents = path.last().expect("an end").1.clone();
         let evaluations = info.evaluations(steps);
         let end = RaceEnd { picture: decode(&latents), latents, evaluations, elapsed_ms: 15.5 * evaluations as f64 };
-        self.events.push_back(Event::RaceLane { job, lane, end: Arc::new(end) });
+        self.events.push_back(Event::RaceLane { job, slot, lane, end: Arc::new(end) });
         path
     }
 
@@ -402,23 +418,33 @@ impl StandIn {
                     return;
                 }
             }
+            Work::Learn(request, at) => {
+                *at += 1;
+                let step = learned(request, *at);
+                let done = step.losses >= request.losses;
+                self.events.push_back(Event::Learned { job: id, step: Arc::new(step) });
+                if done {
+                    self.events.push_back(Event::LearnDone { job: id });
+                    return;
+                }
+            }
             Work::Race(request, driven) => {
                 self.heavy = true;
                 let request = request.clone();
                 if driven.len() < request.lanes.len() {
                     let lane = driven.len();
-                    let path = self.drive(id, &request, lane);
+                    let path = self.drive(id, slot, &request, lane);
                     driven.push(path);
                 } else if driven.len() == request.lanes.len() {
                     let run = RunRequest { sampler: "ddim".into(), steps: request.reference_steps, ..request.run.clone() };
-                    let path = self.sample(&run, request.run.seed, &mut |_| {});
+                    let path = self.sample(&run, None, request.run.seed, &mut |_| {});
                     driven.push(path);
                 } else if let Some((path, lanes)) = driven.split_last() {
                     let angle = |level: &Level| level.sigma.atan2(level.alpha);
                     let reference = Path::new(path.iter().map(|(level, x)| (angle(level), x.clone())).collect());
                     let picture = path.last().map(|(_, x)| decode(x));
                     let map = RaceMap { picture, ..race_map(lanes, &reference) };
-                    self.events.push_back(Event::RaceDone { job: id, map: Arc::new(map) });
+                    self.events.push_back(Event::RaceDone { job: id, slot, map: Arc::new(map) });
                     return;
                 }
             }
@@ -437,6 +463,7 @@ impl StandIn {
                         job,
                         card: Arc::new(ModelCard { device: format!("closed form, {}", device.label()), ..card(self.channels) }),
                         alphas_cumprod: self.schedule.alphas_cumprod().into(),
+                        learned: None,
                     },
                 });
             }
@@ -466,7 +493,7 @@ impl StandIn {
                 self.events.push_back(Event::PictureReady { job, picture: Arc::new(picture) });
             }
             Command::Decode(latents) => self.events.push_back(Event::Decoded { job, picture: decode(&latents) }),
-            Command::Devices => self.events.push_back(Event::Devices { job, rows: devices().into() }),
+            Command::Devices => self.events.push_back(Event::Devices { job, rows: devices().into(), done: true }),
             Command::Export(export) => self.events.push_back(Event::Saved { job, path: export.target }),
             Command::Compare(both) => {
                 let verdict = both.0.compare(&both.1);
@@ -495,6 +522,25 @@ fn measured(request: &SweepRequest, index: usize, count: usize) -> SweepPoint {
         clipped: of(0.0003 * w * w, 0.01),
         latency_ms: of(15.5 * run.steps as f64, 4.0),
         pictures,
+    }
+}
+
+/// A network that bends as one does that is learned, and numbers that look as such numbers do.
+fn learned(request: &LearnRequest, round: usize) -> LearnStep {
+    let losses = (round * request.losses / 24).min(request.losses);
+    let done = losses as f64 / request.losses.max(1) as f64;
+    let mut network = MonotoneNetwork::straight(-9.0, 10.0, 12);
+    let params = network.params_mut();
+    // The unit nearest to noise steps ever higher.
+    let count = params.len();
+    params[count - 10] += 6.0 * done;
+    let spread = |variance: f64, error: f64| Spread { count: losses.max(1), estimate: MeanAndVariance { mean: 1.6, variance }, error };
+    LearnStep {
+        network,
+        losses,
+        learned: spread(0.25 + 2.0 * (-6.0 * done).exp(), 0.1),
+        beside: vec![("linear", spread(900.0, 500.0)), ("squaredcos_cap_v2", spread(300.0, 120.0))],
+        elapsed_ms: 15.0 * losses as f64,
     }
 }
 
@@ -581,7 +627,8 @@ impl Backend for StandIn {
                 let total = request.rounds.len() * request.runs.len();
                 (Work::Sweep(request, 0), total)
             }
-            Command::Race(request) => {
+            Command::Learn(request) => (Work::Learn(request, 0), 24),
+            Command::Race(_, request) => {
                 let total = request.lanes.len() + 2;
                 (Work::Race(request, Vec::new()), total)
             }

@@ -1,6 +1,7 @@
 //! `diffuscope bench`: how long things take on this machine, measured.
 
 mod guest;
+mod labs;
 mod peer;
 mod profile;
 mod report;
@@ -32,7 +33,7 @@ use work::{PROMPT, Work};
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:\n  diffuscope bench\n  diffuscope bench --json --runs 40 > bench.json\n  \
     diffuscope bench --peer .venv/bin/python\n  diffuscope bench train --peer .venv/bin/python\n  \
-    diffuscope bench ui\n  diffuscope bench --profile\n\n\
+    diffuscope bench ui\n  diffuscope bench labs\n  diffuscope bench --profile\n\n\
     unet_guided_ms    one evaluation of the U-Net at batch 2 (negative and positive prompt)\n\
     vae_decode_ms     latents to a picture\n\
     text_encode_ms    both prompts through the text encoder\n\
@@ -84,6 +85,7 @@ impl BenchArgs {
 /// What else can be measured.
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Instead {
+    Labs(labs::LabsArgs),
     Train(train::TrainArgs),
     Ui(ui::UiArgs),
 }
@@ -107,6 +109,7 @@ struct Networks {
 pub fn run(args: &BenchArgs, window: &Window) -> Result<()> {
     interrupt::listen();
     match &args.instead {
+        Some(Instead::Labs(args)) => return labs::run(args),
         Some(Instead::Train(args)) => return train::run(args),
         Some(Instead::Ui(args)) => return ui::run(args, window),
         None => {}
@@ -121,7 +124,7 @@ pub fn run(args: &BenchArgs, window: &Window) -> Result<()> {
     };
     // The libraries alone: a wrong path is said before anything is measured.
     bar.set_message("the other side");
-    let mut guest = args.peer.as_deref().map(|python| Guest::start(python, args.model.device)).transpose()?;
+    let mut guest = args.peer.as_deref().map(|python| Guest::start(python, args.model.device())).transpose()?;
     // Before anything else of ours, so that nothing is warm.
     next("the first picture");
     let first_picture_ms = window::first_picture(&args.model, PROMPT)?;
@@ -158,7 +161,7 @@ pub fn run(args: &BenchArgs, window: &Window) -> Result<()> {
 /// Measures the networks, in turn with the other side.
 fn networks(args: &BenchArgs, mut guest: Option<&mut Guest>, next: &dyn Fn(&'static str)) -> Result<Networks> {
     let source = args.model.source();
-    let mut work = Work::open(&source, args.model.device, args.precision())?;
+    let mut work = Work::open(&source, args.model.device(), args.precision())?;
     if let Some(guest) = guest.as_deref_mut() {
         guest.open(&Scene { source: &source, latents: &work.latents, timestep: work.timestep, request: &work.request })?;
     }
@@ -187,15 +190,15 @@ fn networks(args: &BenchArgs, mut guest: Option<&mut Guest>, next: &dyn Fn(&'sta
         Some(Speed { name, gflop: operations as f64 / 1e9, milliseconds: Summary::of(&times.ours).median })
     };
     let speeds = counted.into_iter().filter_map(speed).collect();
-    let peak = (args.model.device == DeviceKind::Cpu).then(f32_peak_gflops);
+    let peak = (args.model.device() == DeviceKind::Cpu).then(f32_peak_gflops);
     let card = work.pipeline.card();
     Ok(Networks { model: card.name.clone(), device: card.device.clone(), speeds, peak, difference, times })
 }
 
 /// Where the time goes in the networks.
 fn profiles(args: &BenchArgs) -> Result<()> {
-    ensure!(args.model.device == DeviceKind::Cpu, "--profile looks into the kernels for the processor; use --device cpu");
-    let mut work = Work::open(&args.model.source(), args.model.device, args.precision())?;
+    ensure!(args.model.device() == DeviceKind::Cpu, "--profile looks into the kernels for the processor; use --device cpu");
+    let mut work = Work::open(&args.model.source(), args.model.device(), args.precision())?;
     let profiles = [
         Profile::of("unet_guided", args.runs, || work.unet_guided())?,
         Profile::of("vae_decode", args.runs, || work.vae_decode())?,

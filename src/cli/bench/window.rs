@@ -19,7 +19,7 @@ const WAIT: Duration = Duration::from_secs(300);
 pub fn first_picture(model: &ModelArgs, prompt: &str) -> Result<f64> {
     let started = Instant::now();
     let mut worker = Worker::spawn(Arc::new(|| {}));
-    worker.send(Command::OpenModel { source: model.source(), device: model.device });
+    worker.send(Command::OpenModel { source: model.source(), device: model.device() });
     worker.send(Command::Reverse(
         Slot::Reverse,
         RunRequest {

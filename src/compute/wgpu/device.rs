@@ -1,6 +1,7 @@
 //! A graphics device of our own: opened once, shared by all its tensors.
 
 use super::adapters::{self, AdapterCard};
+use super::compiled::Compiled;
 use super::kernels::Dialect;
 use super::operations;
 use super::pool::{Block, Pool};
@@ -78,6 +79,12 @@ pub(super) struct Gpu {
     compilers: Mutex<Vec<JoinHandle<()>>>,
 }
 
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        self.pipelines.keep();
+    }
+}
+
 /// A graphics device. Cloning shares it.
 #[derive(Clone)]
 pub struct WgpuDevice(Arc<Gpu>);
@@ -135,6 +142,7 @@ impl WgpuDevice {
         if use_subgroups {
             wanted |= adapter.features() & wgpu::Features::SUBGROUP;
         }
+        wanted |= Compiled::features(&adapter);
         let dialect = Dialect { storage, subgroups: wanted.contains(wgpu::Features::SUBGROUP) };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("tensors"),
@@ -165,7 +173,7 @@ impl WgpuDevice {
                 *lock(&on_loss) = Some(Fault::Lost(message));
             }
         });
-        let pipelines = Pipelines::new(&device, dialect);
+        let pipelines = Pipelines::new(&device, dialect, Compiled::open(&adapter, &device));
         let (recorder, pool, ahead, compilers) = (Mutex::default(), Arc::default(), Arc::default(), Mutex::default());
         let opened = Self(Arc::new(Gpu { device, queue, card, storage, pipelines, recorder, pool, fault, ahead, compilers }));
         opened.compile_ahead();
@@ -182,7 +190,9 @@ impl WgpuDevice {
                 let usual = operations::usual();
                 while let (Some((kernel, constants)), Some(gpu)) = (usual.get(next.fetch_add(1, Ordering::Relaxed)), gpu.upgrade()) {
                     gpu.pipelines.get(&gpu.device, *kernel, constants);
-                    ahead.fetch_add(1, Ordering::Relaxed);
+                    if ahead.fetch_add(1, Ordering::Relaxed) + 1 == usual.len() {
+                        gpu.pipelines.keep();
+                    }
                 }
             };
             match std::thread::Builder::new().name("pipelines".into()).spawn(compile) {

@@ -5,6 +5,7 @@
 //! and handed to the device in pieces ([`recorder`]); only reading values back waits for it. Buffers are recycled ([`pool`]).
 
 mod adapters;
+mod compiled;
 mod device;
 mod kernels;
 mod layout;
@@ -13,6 +14,7 @@ mod pool;
 mod recorder;
 
 pub use adapters::{AdapterCard, AdapterKind, adapters, ready};
+pub use compiled::{Shelf, keep_compiled};
 pub use device::{Storage, WgpuDevice};
 
 use super::{Activation, ComputeError, Conv2d, Convolution, Mask, Result, Tensor, dims, shape_error};

@@ -1,6 +1,7 @@
 //! Recording of work: one encoder for as much as goes to the device at once, and what is made once and used in every step.
 
 use super::Fault;
+use super::compiled::Compiled;
 use super::kernels::{Constants, Dialect, Kernel};
 use super::pool::Block;
 use eframe::egui_wgpu::wgpu;
@@ -20,13 +21,15 @@ const MOST_INPUTS: usize = 5;
 /// The pipelines of a device, compiled once each.
 pub(super) struct Pipelines {
     dialect: Dialect,
+    /// What was compiled at an earlier start.
+    compiled: Option<Compiled>,
     layouts: Vec<(wgpu::BindGroupLayout, wgpu::PipelineLayout)>,
     modules: Mutex<HashMap<Kernel, wgpu::ShaderModule>>,
     ready: Mutex<HashMap<(Kernel, Constants), wgpu::ComputePipeline>>,
 }
 
 impl Pipelines {
-    pub fn new(device: &wgpu::Device, dialect: Dialect) -> Self {
+    pub fn new(device: &wgpu::Device, dialect: Dialect, compiled: Option<Compiled>) -> Self {
         let entry = |binding: usize, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
             binding: binding as u32,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -46,7 +49,7 @@ impl Pipelines {
             (group, whole)
         };
         let layouts = (0..=MOST_INPUTS).map(layout).collect();
-        Self { dialect, layouts, modules: Mutex::default(), ready: Mutex::default() }
+        Self { dialect, compiled, layouts, modules: Mutex::default(), ready: Mutex::default() }
     }
 
     /// The pipeline of a kernel under these constants.
@@ -76,10 +79,17 @@ impl Pipelines {
                 // Every kernel writes to workgroup memory before it reads it.
                 zero_initialize_workgroup_memory: false,
             },
-            cache: None,
+            cache: self.compiled.as_ref().map(Compiled::cache),
         });
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).insert(key, pipeline.clone());
         pipeline
+    }
+
+    /// Keeps what is compiled for the next start.
+    pub fn keep(&self) {
+        if let Some(compiled) = &self.compiled {
+            compiled.keep();
+        }
     }
 
     /// How many there are.

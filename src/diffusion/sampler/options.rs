@@ -1,6 +1,7 @@
 //! What can be asked of samplers beyond the plan.
 
 use super::SampleError;
+use crate::diffusion::level::Level;
 
 /// What can be asked of samplers beyond the plan; each ignores what does not concern it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,6 +49,15 @@ pub enum Variance {
 impl Variance {
     /// Both.
     pub const ALL: [Self; 2] = [Self::FixedSmall, Self::FixedLarge];
+
+    /// The variance of the noise that a step back from `level` to `next` adds.
+    pub fn between(self, level: Level, next: Level) -> f64 {
+        let added = 1.0 - (level.alpha / next.alpha).powi(2);
+        match self {
+            Self::FixedSmall => (next.sigma / level.sigma).powi(2) * added,
+            Self::FixedLarge => added,
+        }
+    }
 
     /// Name on screen.
     pub fn label(self) -> &'static str {

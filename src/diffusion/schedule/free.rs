@@ -1,6 +1,6 @@
 //! A schedule drawn by hand: a falling curve through points that one can move.
 //!
-//! The points are `(time, alpha_bar)`. Between them log-SNR is interpolated by [`MonotoneCubic`] (Fritsch and Carlson 1980),
+//! The points are `(time, alpha_bar)`. Between them log-SNR is interpolated by [`MonotoneCubic`] (Fritsch and Butland 1984),
 //! since log-SNR has no ends that a curve could overshoot and resolves alpha_bar near 0 as well as near 1.
 
 use super::interpolation::MonotoneCubic;
@@ -21,7 +21,7 @@ const SMALLEST_FALL: f64 = 0.01;
 pub(super) const INFO: ScheduleInfo = ScheduleInfo {
     id: "free",
     label: "Free curve",
-    paper: "Fritsch and Carlson 1980, SIAM J. Numer. Anal. 17 (the interpolation)",
+    paper: "Fritsch and Butland 1984, SIAM J. Sci. Stat. Comput. 5 (the interpolation)",
     formula: "log SNR is a monotone cubic through log(ᾱ / (1 - ᾱ)) of the points",
     params: PARAMS,
     rule: Rule::LogSnr,

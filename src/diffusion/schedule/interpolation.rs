@@ -1,8 +1,8 @@
 //! A smooth curve through falling points that never rises between them.
 //!
-//! Piecewise cubic Hermite polynomials with limited slopes (Fritsch and Carlson 1980, "Monotone piecewise cubic interpolation",
-//! SIAM Journal on Numerical Analysis 17). An ordinary cubic spline would overshoot, and a schedule that overshoots
-//! would take noise away on its way to noise.
+//! Piecewise cubic Hermite polynomials whose slopes keep to the shape of the points (Fritsch and Butland 1984, "A method for
+//! constructing local monotone piecewise cubic interpolants", SIAM Journal on Scientific and Statistical Computing 5). An ordinary
+//! cubic spline would overshoot, and a schedule that overshoots would take noise away on its way to noise.
 
 /// The curve through points whose positions rise and whose values fall.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,8 +15,9 @@ pub struct MonotoneCubic {
 impl MonotoneCubic {
     /// The curve through `(positions[i], values[i])`.
     ///
-    /// Slopes begin as the means of the neighbouring secants `d`; where `a = slope[i] / d[i]` and `b = slope[i + 1] / d[i]` lie
-    /// outside of the circle `a^2 + b^2 = 9`, both are drawn back onto it.
+    /// The slope at a point is a harmonic mean of the secants `d` on both sides, `1 / slope = share / d_left + (1 - share) / d_right`
+    /// with `share = (1 + h_right / (h_left + h_right)) / 3` for parts of the widths `h`; at an end it is the secant. No slope is
+    /// more than three times a secant beside it, which is what keeps the curve falling.
     ///
     /// # Panics
     /// When there are fewer than two points, their numbers differ, positions do not rise or values do not fall.
@@ -27,15 +28,11 @@ impl MonotoneCubic {
         let secant = |i: usize| (values[i + 1] - values[i]) / (positions[i + 1] - positions[i]);
         let secants: Vec<f64> = (0..positions.len() - 1).map(secant).collect();
         let mut slopes = vec![secants[0]];
-        slopes.extend(secants.windows(2).map(|pair| 0.5 * (pair[0] + pair[1])));
+        slopes.extend((1..secants.len()).map(|i| {
+            let share = (1.0 + (positions[i + 1] - positions[i]) / (positions[i + 1] - positions[i - 1])) / 3.0;
+            (share / secants[i - 1] + (1.0 - share) / secants[i]).recip()
+        }));
         slopes.push(secants[secants.len() - 1]);
-        for (i, secant) in secants.iter().enumerate() {
-            let (a, b) = (slopes[i] / secant, slopes[i + 1] / secant);
-            let length = a.hypot(b);
-            if length > 3.0 {
-                (slopes[i], slopes[i + 1]) = (3.0 * a / length * secant, 3.0 * b / length * secant);
-            }
-        }
         Self { positions, values, slopes }
     }
 

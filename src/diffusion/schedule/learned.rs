@@ -40,17 +40,44 @@ impl Estimate {
     }
 }
 
-/// The mean and variance of `1/2 slope loss` for times drawn evenly along a schedule whose `d gamma / d time` at each sample is `slope`.
-/// Samples may come from another schedule.
+/// The mean and variance of `1/2 slope loss` for times drawn evenly along a schedule whose `d gamma / d time` at each sample is
+/// `slope`. Samples may come from another schedule than that.
 ///
 /// # Panics
 /// When there are no samples.
-pub fn estimate(samples: &[LossSample], slope: impl Fn(f64) -> f64) -> Estimate {
+pub fn estimate(samples: &[LossSample], slope: impl Fn(&LossSample) -> f64) -> Estimate {
     assert!(!samples.is_empty(), "an estimate from no samples");
     let count = samples.len() as f64;
     let mean = samples.iter().map(|sample| 0.5 * sample.loss / sample.density).sum::<f64>() / count;
-    let square = samples.iter().map(|sample| 0.25 * slope(sample.gamma) * sample.loss.powi(2) / sample.density).sum::<f64>() / count;
+    let square = samples.iter().map(|sample| 0.25 * slope(sample) * sample.loss.powi(2) / sample.density).sum::<f64>() / count;
     Estimate { mean, variance: square - mean * mean }
+}
+
+/// What an estimate of the loss from one time each came to, along one schedule, and how well that is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// Losses that it was measured with.
+    pub count: usize,
+    /// Mean and variance of `1/2 gamma' |eps - eps_hat|^2`.
+    pub estimate: Estimate,
+    /// Standard error of the variance.
+    pub error: f64,
+}
+
+impl Spread {
+    /// Measured on losses whose times were drawn evenly along the schedule itself.
+    ///
+    /// # Panics
+    /// When there are no samples.
+    pub fn of(samples: &[LossSample]) -> Self {
+        let count = samples.len();
+        let mean_of = |value: &dyn Fn(&LossSample) -> f64| samples.iter().map(value).sum::<f64>() / count as f64;
+        // Where the sample was drawn along the schedule, its slope is one over the density.
+        let estimate = estimate(samples, |sample| sample.density.recip());
+        let square_off = |sample: &LossSample| (0.5 * sample.loss / sample.density - estimate.mean).powi(2);
+        let spread = mean_of(&|sample| (square_off(sample) - estimate.variance).powi(2));
+        Self { count, estimate, error: (spread / count as f64).sqrt() }
+    }
 }
 
 /// A network being fitted, by Adam (Kingma and Ba 2014, arXiv 1412.6980) on the logarithm of the mean square, whose step does not

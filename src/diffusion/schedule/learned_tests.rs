@@ -85,7 +85,7 @@ fn the_gradient_is_that_of_finite_differences() {
     let network = MonotoneNetwork::straight(ENDS[0], ENDS[1], 4);
     let samples = measure(along(&network), 50, 3);
     let (square, gradient) = mean_square(&network, &samples);
-    assert!((square - estimate(&samples, |gamma| network.at(network.time_of(gamma)).slope).square()).abs() < 1e-12 * square);
+    assert!((square - estimate(&samples, |sample| network.at(network.time_of(sample.gamma)).slope).square()).abs() < 1e-12 * square);
     for (index, expected) in gradient.into_iter().enumerate() {
         let moved = |by: f64| {
             let mut other = network.clone();
@@ -108,7 +108,7 @@ fn the_learned_schedule_is_close_to_the_best_there_is() {
     assert!(found >= best && found < 1.03 * best, "{found}, but {best} is possible");
     assert!(straight > 1.5 * best);
     // The loss itself is that of the closed form for both, as it does not depend on the schedule.
-    let known = estimate(samples, slope).mean;
+    let known = estimate(samples, |sample| slope(sample.gamma)).mean;
     assert!((known / (0.5 * integral(m)) - 1.0).abs() < 0.05, "{known}");
     // gamma' m is the same wherever there is much to lose.
     let evenness: Vec<f64> = (0..7).map(|i| -5.0 + f64::from(i)).map(|gamma| slope(gamma) * m(gamma)).collect();

@@ -51,6 +51,14 @@ impl MonotoneNetwork {
         Self { ends: [gamma_0, gamma_1], params }
     }
 
+    /// The network with these ends and stored parameters, as [`Self::ends`] and [`Self::params`] told them; none where they are those
+    /// of no network.
+    pub fn from_parts(ends: [f64; 2], params: Vec<f64>) -> Option<Self> {
+        let whole = params.len() > 1 && (params.len() - 1).is_multiple_of(3);
+        let finite = ends.iter().chain(&params).all(|value| value.is_finite());
+        (whole && finite && ends[0] < ends[1]).then_some(Self { ends, params })
+    }
+
     /// `gamma` at time 0 and at time 1, which learning does not move.
     pub fn ends(&self) -> [f64; 2] {
         self.ends
@@ -118,6 +126,12 @@ impl Ready<'_> {
         let share = (here.value - self.start) / self.rise;
         let scale = (to - from) / self.rise;
         Gamma { value: from + share * (to - from), slope: scale * here.slope, curvature: scale * here.curvature }
+    }
+
+    /// `gamma` at a time from 0 to 1 and its slope there, as losses are measured along a schedule.
+    pub fn along(&self, time: f64) -> (f64, f64) {
+        let here = self.at(time);
+        (here.value, here.slope)
     }
 
     /// The time at which the network says `gamma`, to 1e-12; beyond its ends 0 and 1.
@@ -235,6 +249,18 @@ mod tests {
         assert_eq!((network.time_of(-9.0), network.time_of(9.0)), (0.0, 1.0));
         let straight = MonotoneNetwork::straight(-7.0, 5.0, 32);
         assert!((straight.at(0.3).value - (-7.0 + 12.0 * 0.3)).abs() < 0.2, "{:?}", straight.at(0.3));
+    }
+
+    #[test]
+    fn a_network_is_made_again_from_its_parts() {
+        let network = bent();
+        assert_eq!(MonotoneNetwork::from_parts(network.ends(), network.params().to_vec()), Some(network.clone()));
+        let with = |ends, params: &[f64]| MonotoneNetwork::from_parts(ends, params.to_vec());
+        assert_eq!(with([1.0, -1.0], network.params()), None);
+        assert_eq!(with([f64::NAN, 1.0], network.params()), None);
+        assert_eq!(with([-1.0, 1.0], &network.params()[1..]), None);
+        assert_eq!(with([-1.0, 1.0], &[0.0]), None);
+        assert_eq!(with([-1.0, 1.0], &[0.0, f64::INFINITY, 0.0, 0.0]), None);
     }
 
     #[test]

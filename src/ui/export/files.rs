@@ -123,6 +123,7 @@ impl App {
             lab: self.lab().id.to_owned(),
             work: serde_json::to_value(&self.settings.work).unwrap_or_default(),
             clock: ClockMark { timestep: self.clock.position(), forward: self.clock.direction == Direction::Forward },
+            look: self.zooms[self.lab_index()].mark(),
             model: model_mark(session),
             machine: format!("{} {}, {device}", std::env::consts::OS, std::env::consts::ARCH),
             picture,

@@ -41,7 +41,10 @@ impl App {
         self.settings.work = work.clone();
         (self.session.prompt, self.session.negative) = (work.prompt.clone(), work.negative.clone());
         self.show_lab(&state.lab);
-        self.set_level(Level::Overview);
+        let (index, look) = (self.lab_index(), &state.look);
+        let level = Level::ALL.get(look.level).copied().unwrap_or_default();
+        self.set_level(level);
+        self.zooms[index].look(level, look.channel, look.at);
         self.clock.playing = false;
         self.clock.turn(if state.clock.forward { Direction::Forward } else { Direction::Reverse });
         self.clock.set(state.clock.timestep);

@@ -119,7 +119,7 @@ pub const LABS: &[LabInfo] = &[
     LabInfo {
         id: "schedules",
         label: "Schedules",
-        about: "How fast the signal fades is a choice: four noise schedules under one playhead.",
+        about: "How fast the signal fades is a choice: noise schedules under one playhead, drawn by hand or learned.",
         icon: Icon::Schedules,
         negative: false,
         pose: (Direction::Forward, 500.0),

@@ -7,8 +7,8 @@ use crate::worker::protocol::{DeviceRow, Event};
 
 pub(super) fn run(desk: &Desk) -> Result<(), JobError> {
     let mut rows: Vec<DeviceRow> = devices().into_iter().map(|card| DeviceRow { card, tried: None }).collect();
-    let tell = |rows: &[DeviceRow]| desk.answer(Event::Devices { job: desk.job.id, rows: rows.into() });
-    tell(&rows)?;
+    let tell = |rows: &[DeviceRow], done| desk.answer(Event::Devices { job: desk.job.id, rows: rows.into(), done });
+    tell(&rows, false)?;
     for index in 0..rows.len() {
         desk.breathe()?;
         // A card in software takes seconds for what nobody will choose.
@@ -17,7 +17,7 @@ pub(super) fn run(desk: &Desk) -> Result<(), JobError> {
         }
         desk.progress(index, rows.len());
         rows[index].tried = Some(try_device(rows[index].card.kind).map_err(|error| explain(&error)));
-        tell(&rows)?;
+        tell(&rows, false)?;
     }
-    Ok(())
+    tell(&rows, true)
 }

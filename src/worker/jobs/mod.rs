@@ -6,6 +6,7 @@ mod decode;
 mod devices;
 mod export;
 mod forward;
+mod learn;
 mod open_model;
 mod open_picture;
 mod race;
@@ -16,6 +17,7 @@ mod strip;
 mod sweep;
 mod tokenize;
 
+pub use learn::loss_example;
 pub use race::{map as race_map, start as race_start};
 
 use super::explain;
@@ -183,7 +185,8 @@ impl Desk<'_> {
             Command::Reverse(slot, request) => reverse::run(self, *slot, request),
             Command::Strip(request) => strip::run(self, request),
             Command::Sweep(slot, request) => sweep::run(self, *slot, request),
-            Command::Race(request) => race::run(self, request),
+            Command::Race(slot, request) => race::run(self, *slot, request),
+            Command::Learn(request) => learn::run(self, request),
             Command::Devices => devices::run(self),
             Command::Decode(latents) => decode::run(self, latents),
             Command::Tokenize { prompt, negative } => tokenize::run(self, prompt, negative),

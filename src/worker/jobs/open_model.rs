@@ -19,8 +19,12 @@ pub(super) fn run(
         mailbox.set_progress(job, done, total);
         wake();
     };
-    let pipeline = match Pipeline::load_with(source, device, &mut on_progress) {
-        Ok(pipeline) => pipeline,
+    let opened = Pipeline::load_with(source, device, &mut on_progress).and_then(|pipeline| {
+        let learned = pipeline.learned_schedule()?;
+        Ok((pipeline, learned))
+    });
+    let (pipeline, learned) = match opened {
+        Ok(opened) => opened,
         Err(error) => {
             room.failure = Some(explain(&error));
             return Err(error.into());
@@ -31,9 +35,10 @@ pub(super) fn run(
     }
     let card = Arc::new(pipeline.card().clone());
     let alphas_cumprod = Arc::from(pipeline.schedule().alphas_cumprod());
+    let learned = learned.map(|schedule| Arc::from(schedule.alphas_cumprod()));
     room.pipeline = Some(pipeline);
     room.failure = None;
-    if mailbox.answer(job, Event::ModelReady { job: job.id, card, alphas_cumprod }) {
+    if mailbox.answer(job, Event::ModelReady { job: job.id, card, alphas_cumprod, learned }) {
         wake();
     }
     Ok(())

@@ -6,8 +6,8 @@ use crate::diffusion::{Level, NoiseSchedule, SamplerInfo};
 use crate::host::HostTensor;
 use crate::measure::{Path, PrincipalPlane, rms_distance};
 use crate::noise::{Stream, gaussian};
-use crate::pipeline::{GenerateRequest, Pipeline, Start};
-use crate::worker::protocol::{Event, RaceEnd, RaceLane, RaceMap, RacePlace, RaceRequest, RaceStep, RunRequest};
+use crate::pipeline::{GenerateRequest, OtherLevels, Pipeline, Start};
+use crate::worker::protocol::{Event, RaceEnd, RaceLane, RaceMap, RacePlace, RaceRequest, RaceStep, RunRequest, Slot};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ const DECODED: usize = 40;
 /// Points of a path that decide where the plane lies, at most; the reference has as many.
 const IN_PLANE: usize = 40;
 /// Lanes that are remembered.
-const REMEMBERED: usize = 12;
+const REMEMBERED: usize = 24;
 /// The largest `sigma / alpha` that a race starts from: from more noise than this a prediction of the noise says next to nothing of the
 /// picture, since its errors are multiplied by as much.
 const NOISIEST: f64 = 15.0;
@@ -47,6 +47,16 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    fn reference(&self, key: &str, steps: usize) -> Option<Rc<Reference>> {
+        self.reference.clone().filter(|reference| self.key == key && reference.steps == steps)
+    }
+
+    fn keep_reference(&mut self, key: &str, reference: Rc<Reference>) {
+        if self.key == key {
+            self.reference = Some(reference);
+        }
+    }
+
     /// Forgets everything unless it belongs to `key`.
     fn open(&mut self, key: String) {
         if self.key != key {
@@ -54,11 +64,19 @@ impl Memory {
         }
     }
 
-    fn lane(&self, lane: &RaceLane) -> Option<Rc<Driven>> {
+    /// The lane as it was driven for `key`.
+    fn lane(&self, key: &str, lane: &RaceLane) -> Option<Rc<Driven>> {
+        if self.key != key {
+            return None;
+        }
         self.lanes.iter().find(|(other, _)| other == lane).map(|(_, driven)| Rc::clone(driven))
     }
 
-    fn keep(&mut self, lane: RaceLane, driven: Rc<Driven>) {
+    /// Keeps a lane that was driven for `key`, unless a race of another key was run within this one.
+    fn keep(&mut self, key: &str, lane: RaceLane, driven: Rc<Driven>) {
+        if self.key != key {
+            return;
+        }
         self.lanes.retain(|(other, _)| *other != lane);
         self.lanes.push((lane, driven));
         let surplus = self.lanes.len().saturating_sub(REMEMBERED);
@@ -66,9 +84,11 @@ impl Memory {
     }
 }
 
-pub(super) fn run(desk: &Desk, request: &RaceRequest) -> Result<(), JobError> {
+pub(super) fn run(desk: &Desk, slot: Slot, request: &RaceRequest) -> Result<(), JobError> {
     let pipeline = desk.room.pipeline()?;
-    desk.room.race.borrow_mut().open(key(pipeline, &request.run));
+    let key = key(pipeline, &request.run);
+    let job = desk.job.id;
+    desk.room.race.borrow_mut().open(key.clone());
     let mut costs = Vec::new();
     for lane in &request.lanes {
         costs.push(generate_request(&run_of(request, lane))?.sampler.evaluations(lane.steps));
@@ -79,37 +99,37 @@ pub(super) fn run(desk: &Desk, request: &RaceRequest) -> Result<(), JobError> {
     let mut lanes = Vec::new();
     for (index, (lane, cost)) in request.lanes.iter().zip(costs).enumerate() {
         desk.breathe()?;
-        let known = desk.room.race.borrow().lane(lane);
+        let known = desk.room.race.borrow().lane(&key, lane);
         let driven = match known {
             Some(driven) => {
                 for step in &driven.steps {
-                    desk.answer(Event::RaceStep { job: desk.job.id, lane: index, step: Arc::clone(step) })?;
+                    desk.answer(Event::RaceStep { job, slot, lane: index, step: Arc::clone(step) })?;
                 }
                 driven
             }
             None => {
-                let driven = Rc::new(drive(desk, pipeline, request, index, &mut |done| desk.progress(before + done, total))?);
-                desk.room.race.borrow_mut().keep(lane.clone(), Rc::clone(&driven));
+                let driven = Rc::new(drive(desk, pipeline, request, (slot, index), &mut |done| desk.progress(before + done, total))?);
+                desk.room.race.borrow_mut().keep(&key, lane.clone(), Rc::clone(&driven));
                 driven
             }
         };
-        desk.answer(Event::RaceLane { job: desk.job.id, lane: index, end: Arc::clone(&driven.end) })?;
+        desk.answer(Event::RaceLane { job, slot, lane: index, end: Arc::clone(&driven.end) })?;
         before += cost;
         desk.progress(before, total);
         lanes.push(driven);
     }
-    let known = desk.room.race.borrow().reference.clone().filter(|reference| reference.steps == request.reference_steps);
+    let known = desk.room.race.borrow().reference(&key, request.reference_steps);
     let reference = match known {
         Some(reference) => reference,
         None => {
             let reference = Rc::new(follow(desk, pipeline, request, &mut |done| desk.progress(before + done, total))?);
-            desk.room.race.borrow_mut().reference = Some(Rc::clone(&reference));
+            desk.room.race.borrow_mut().keep_reference(&key, Rc::clone(&reference));
             reference
         }
     };
     let paths: Vec<Vec<(Level, HostTensor)>> = lanes.iter().map(|lane| samples(lane)).collect();
     let map = RaceMap { picture: Some(reference.picture.clone()), ..map(&paths, &reference.path) };
-    desk.answer(Event::RaceDone { job: desk.job.id, map: Arc::new(map) })
+    desk.answer(Event::RaceDone { job, slot, map: Arc::new(map) })
 }
 
 /// What all lanes have in common, as text.
@@ -132,12 +152,17 @@ pub fn start(schedule: &NoiseSchedule) -> usize {
 
 /// What the pipeline is asked for, from the noise of the race. A lane of more steps than there are timesteps below the start takes
 /// every timestep of the schedule instead.
-fn from_noise(pipeline: &Pipeline, request: &RaceRequest, run: &RunRequest) -> Result<GenerateRequest, JobError> {
+fn from_noise(
+    pipeline: &Pipeline,
+    request: &RaceRequest,
+    run: &RunRequest,
+    levels: Option<&OtherLevels>,
+) -> Result<GenerateRequest, JobError> {
     let [c, h, w] = pipeline.card().latent_shape;
     let unit = gaussian(request.run.seed, Stream::Start, [1, c, h, w]);
-    let timestep = start(pipeline.schedule());
+    let timestep = start(levels.map_or(pipeline.schedule(), |levels| &levels.schedule));
     let start = if run.steps > timestep + 1 { Start::Latents(unit) } else { Start::At { x: unit, timestep } };
-    Ok(GenerateRequest { start, ..generate_request(run)? })
+    Ok(GenerateRequest { start, levels: levels.cloned(), ..generate_request(run)? })
 }
 
 /// Runs a lane.
@@ -145,11 +170,11 @@ fn drive(
     desk: &Desk,
     pipeline: &Pipeline,
     request: &RaceRequest,
-    lane: usize,
+    (slot, lane): (Slot, usize),
     progress: &mut dyn FnMut(usize),
 ) -> Result<Driven, JobError> {
     let run = run_of(request, &request.lanes[lane]);
-    let generate = from_noise(pipeline, request, &run)?;
+    let generate = from_noise(pipeline, request, &run, request.lanes[lane].levels.as_ref())?;
     let every = run.steps.div_ceil(DECODED).max(1);
     let (mut steps, mut decoding_ms) = (Vec::new(), 0.0);
     let watch = desk.watch();
@@ -175,7 +200,7 @@ fn drive(
             x0_picture,
         });
         steps.push(Arc::clone(&step));
-        desk.answer(Event::RaceStep { job: desk.job.id, lane, step })
+        desk.answer(Event::RaceStep { job: desk.job.id, slot, lane, step })
     })?;
     let elapsed_ms = watch.elapsed_ms() - decoding_ms;
     let picture = pipeline.decode(&generated.latents)?;
@@ -192,7 +217,7 @@ fn evaluations(sampler: &SamplerInfo, index: usize, count: usize) -> usize {
 fn follow(desk: &Desk, pipeline: &Pipeline, request: &RaceRequest, progress: &mut dyn FnMut(usize)) -> Result<Reference, JobError> {
     let steps = request.reference_steps;
     let run = RunRequest { sampler: REFERENCE.to_owned(), steps, ..request.run.clone() };
-    let generate = from_noise(pipeline, request, &run)?;
+    let generate = from_noise(pipeline, request, &run, None)?;
     let (mut points, mut last) = (Vec::new(), Level::CLEAN);
     desk.breathe()?;
     let generated = super::generate(pipeline, &generate, |step| {
@@ -249,7 +274,7 @@ mod tests {
     use super::*;
 
     fn lane(steps: usize) -> RaceLane {
-        RaceLane { sampler: "ddim".into(), steps, seed: 0 }
+        RaceLane { sampler: "ddim".into(), steps, ..RaceLane::default() }
     }
 
     fn driven() -> Rc<Driven> {
@@ -262,12 +287,14 @@ mod tests {
     fn lanes_are_remembered_for_one_prompt_and_the_oldest_are_forgotten() {
         let mut memory = Memory::default();
         memory.open("a".into());
-        (1..=REMEMBERED + 3).for_each(|steps| memory.keep(lane(steps), driven()));
-        assert!(memory.lane(&lane(3)).is_none() && memory.lane(&lane(4)).is_some());
+        (1..=REMEMBERED + 3).for_each(|steps| memory.keep("a", lane(steps), driven()));
+        assert!(memory.lane("a", &lane(3)).is_none() && memory.lane("a", &lane(4)).is_some());
         memory.open("a".into());
-        assert!(memory.lane(&lane(REMEMBERED)).is_some());
+        assert!(memory.lane("a", &lane(REMEMBERED)).is_some());
         memory.open("b".into());
-        assert!(memory.lane(&lane(REMEMBERED)).is_none());
+        assert!(memory.lane("b", &lane(REMEMBERED)).is_none());
+        memory.keep("a", lane(5), driven());
+        assert!(memory.lane("b", &lane(5)).is_none(), "what was driven for another key is not taken");
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub(super) fn generate_request(request: &RunRequest) -> Result<GenerateRequest, 
         guidance_rescale: 0.0,
         sampler,
         start: request.start.clone(),
+        levels: None,
     })
 }
 

@@ -25,7 +25,7 @@ use crate::ui::export::ink::Ink;
 use crate::ui::widgets::controls::segmented;
 use crate::ui::widgets::textures::Scale;
 use crate::ui::widgets::tile::HEADER;
-use crate::worker::protocol::{RaceLane, RaceRequest, RunRequest};
+use crate::worker::protocol::{RaceLane, RaceRequest, RunRequest, Slot};
 use egui::{Rect, Ui, UiBuilder, pos2, vec2};
 use serde::{Deserialize, Serialize};
 
@@ -177,6 +177,7 @@ impl Samplers {
             sampler: choice.sampler.clone(),
             steps: own.steps_of(choice),
             seed: cx.work.seed.wrapping_add(choice.seed),
+            levels: None,
         };
         RaceRequest { run: Self::run(cx), lanes: own.lanes.iter().map(lane).collect(), reference_steps: REFERENCE_STEPS }
     }
@@ -190,7 +191,7 @@ impl Samplers {
         if self.wanted.as_ref() != Some(&wanted) {
             (self.wanted, self.changed_secs) = (Some(wanted), cx.now_secs);
         } else if cx.now_secs - self.changed_secs > REST_SECS && !self.held {
-            cx.session.ask_race(wanted);
+            cx.session.ask_race(Slot::Race, wanted);
         }
     }
 

@@ -31,7 +31,7 @@ use std::sync::Arc;
 pub const ANSWERS: [PredictionType; 3] = [PredictionType::Epsilon, PredictionType::Sample, PredictionType::VPrediction];
 
 /// The symbol of an answer, with a hat.
-fn hat(answer: PredictionType) -> Math {
+pub fn hat(answer: PredictionType) -> Math {
     match answer {
         PredictionType::Sample => sym("x", Symbol::Signal).hat().with_index("0"),
         PredictionType::Epsilon => sym("ε", Symbol::Noise).hat(),

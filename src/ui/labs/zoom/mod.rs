@@ -9,6 +9,7 @@ pub use operation::{Operation, Part};
 
 use super::LabContext;
 use super::reading::{Cell, Kind, Reading};
+use crate::figure::LookMark;
 use crate::host::HostTensor;
 use crate::ui::theme::Weight;
 use crate::ui::widgets::controls::{Look, icon_button};
@@ -96,7 +97,12 @@ impl Zoom {
     /// Goes to a level, to look at a place there; `at` in shares of the width and the height.
     pub fn look(&mut self, level: Level, channel: usize, at: [f32; 2]) {
         self.go(level);
-        (self.channel, self.at) = (channel, at.map(|share| share.clamp(0.0, 1.0)));
+        (self.channel, self.at) = (channel, at.map(|share| if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.5 }));
+    }
+
+    /// What a file keeps of it.
+    pub fn mark(&self) -> LookMark {
+        LookMark { level: self.level as usize, at: self.at, channel: self.channel }
     }
 
     /// Looks at a cell of a tensor with so many rows and columns.

@@ -1,0 +1,361 @@
+//! The schedules as curves over the timestep, and the points by which one of them is drawn by hand.
+
+use super::chart::{self, Axes, Span, Ticks};
+use super::known::{FREE, Recipe, known, position};
+use super::{Schedules, Settings};
+use crate::diffusion::{Level, NoiseSchedule, SCHEDULES};
+use crate::ui::labs::LabContext;
+use crate::ui::theme::{Palette, Symbol, Theme};
+use crate::ui::widgets::math::{self, Math, row, sym, word};
+use crate::ui::widgets::meaning::{self, Meaning};
+use crate::ui::widgets::slider;
+use egui::{Color32, Rect, Sense, Stroke, StrokeKind, Ui, Vec2, vec2};
+use egui_plot::{Line, LineStyle, PlotPoint, PlotPoints, PlotTransform, Points};
+
+/// The quantities plotted, in reading order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quantity {
+    AlphaBar,
+    Roots,
+    Snr,
+    Beta,
+}
+
+impl Quantity {
+    pub const ALL: [Self; 4] = [Self::AlphaBar, Self::Roots, Self::Snr, Self::Beta];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AlphaBar => "Plot of alpha bar",
+            Self::Roots => "Plot of the roots of both shares",
+            Self::Snr => "Plot of the signal-to-noise ratio",
+            Self::Beta => "Plot of beta",
+        }
+    }
+
+    const fn hint(self) -> &'static str {
+        match self {
+            Self::AlphaBar => "ᾱ: how much of the variance is still the picture. Drag the points to draw a schedule of your own.",
+            Self::Roots => "√ᾱ multiplies the picture, √(1 − ᾱ) the noise. The schedule in focus is drawn strong.",
+            Self::Snr => "Signal-to-noise ratio ᾱ / (1 − ᾱ) on a logarithmic axis: a straight line here is an even fade.",
+            Self::Beta => "β: the variance added at each step, on a logarithmic axis.",
+        }
+    }
+
+    /// Bounds of the vertical axis; decades where it is logarithmic.
+    pub const fn bounds(self) -> (f64, f64) {
+        match self {
+            Self::AlphaBar | Self::Roots => (-0.03, 1.08),
+            Self::Snr => (-7.0, 5.0),
+            Self::Beta => (-5.3, 0.6),
+        }
+    }
+
+    pub const fn is_log(self) -> bool {
+        matches!(self, Self::Snr | Self::Beta)
+    }
+
+    /// What it shows, where that is one thing.
+    const fn meaning(self) -> Option<Meaning> {
+        match self {
+            Self::AlphaBar => Some(Meaning::AlphaBar),
+            Self::Beta => Some(Meaning::Beta),
+            Self::Roots | Self::Snr => None,
+        }
+    }
+
+    fn title(self) -> Math {
+        let a = |symbol| sym("α", symbol).bar();
+        match self {
+            Self::AlphaBar => a(Symbol::Plain),
+            Self::Roots => {
+                row([a(Symbol::Signal).sqrt(), math::raw(r"\quad"), row([word("1 − ", Symbol::Noise), a(Symbol::Noise)]).sqrt()])
+            }
+            Self::Snr => row([word("SNR", Symbol::Plain), word("  logarithmic", Symbol::Quiet)]),
+            Self::Beta => row([sym("β", Symbol::Plain), word("  logarithmic", Symbol::Quiet)]),
+        }
+    }
+}
+
+/// A logarithm to the base of ten that has an end.
+pub(super) fn decade(value: f64) -> f64 {
+    value.max(1e-12).log10()
+}
+
+/// One schedule, computed for what it is made of, and its curves.
+#[derive(Default)]
+pub(super) struct Curves {
+    made_of: Option<(Recipe, bool, usize)>,
+    pub schedule: Option<NoiseSchedule>,
+    pub problem: Option<String>,
+    alpha_bar: Vec<PlotPoint>,
+    signal: Vec<PlotPoint>,
+    noise: Vec<PlotPoint>,
+    snr: Vec<PlotPoint>,
+    beta: Vec<PlotPoint>,
+}
+
+impl Curves {
+    /// Computes the schedule anew if what it is made of has changed. One that cannot be keeps the curves of the last that could.
+    pub fn refresh(&mut self, recipe: Recipe, zero_terminal: bool, count: usize) {
+        let made_of = (recipe, zero_terminal, count);
+        if self.made_of.as_ref() == Some(&made_of) {
+            return;
+        }
+        match made_of.0.build(count, zero_terminal) {
+            Ok(Some(schedule)) => {
+                let stride = (count / 250).max(1);
+                let steps: Vec<usize> = (0..count).step_by(stride).chain([count - 1]).collect();
+                let curve = |f: &dyn Fn(usize) -> f64| steps.iter().map(|&t| PlotPoint::new(t as f64, f(t))).collect::<Vec<_>>();
+                self.alpha_bar = curve(&|t| schedule.alphas_cumprod()[t]);
+                self.signal = curve(&|t| schedule.level(t).alpha);
+                self.noise = curve(&|t| schedule.level(t).sigma);
+                self.snr = curve(&|t| decade(schedule.level(t).snr()));
+                self.beta = curve(&|t| decade(schedule.betas()[t]));
+                (self.schedule, self.problem) = (Some(schedule), None);
+            }
+            Ok(None) => *self = Self::default(),
+            Err(problem) => self.problem = Some(problem),
+        }
+        self.made_of = Some(made_of);
+    }
+
+    /// The parameters that it was made with, where it has any.
+    pub fn params(&self) -> &[f64] {
+        match &self.made_of {
+            Some((Recipe::Table(_, params), ..)) => params,
+            _ => &[],
+        }
+    }
+
+    pub fn level(&self, timestep: usize) -> Option<Level> {
+        self.schedule.as_ref().map(|s| s.level(timestep.min(s.len() - 1)))
+    }
+
+    pub fn beta_at(&self, timestep: usize) -> Option<f64> {
+        self.schedule.as_ref().map(|s| s.betas()[timestep.min(s.len() - 1)])
+    }
+}
+
+/// Lets the arrow keys and dragging across a plot over the timestep move the playhead.
+pub(super) fn scrub(cx: &mut LabContext<'_>, ui: &Ui, response: &egui::Response, rect: Rect, transform: &PlotTransform) {
+    if response.has_focus() {
+        // A plot with the keyboard moves its playhead, as the track below does.
+        let (steps, _, _) = slider::asked(ui, response, rect);
+        if steps != 0.0 {
+            cx.clock.playing = false;
+            cx.clock.set(cx.clock.position().round() + 10.0 * steps);
+        }
+    }
+    if let Some(pointer) = response.interact_pointer_pos() {
+        cx.clock.playing &= !response.dragged();
+        cx.clock.set(transform.value_from_position(pointer).x);
+    }
+    response.clone().on_hover_cursor(egui::CursorIcon::ResizeHorizontal);
+}
+
+impl Schedules {
+    /// The four plots.
+    pub(super) fn curves_ui(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui, rect: Rect) {
+        let (gap, between) = (cx.theme.px(18.0), cx.theme.px(6.0));
+        let cell = vec2((rect.width() - gap) * 0.5, (rect.height() - between) * 0.5);
+        for (i, quantity) in Quantity::ALL.into_iter().enumerate() {
+            let offset = vec2((i % 2) as f32 * (cell.x + gap), (i / 2) as f32 * (cell.y + between));
+            self.plot(cx, ui, quantity, Rect::from_min_size(rect.min + offset, cell));
+        }
+    }
+
+    fn plot(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui, quantity: Quantity, rect: Rect) {
+        let theme = cx.theme;
+        let p = theme.palette();
+        let (last, timestep) = (cx.clock.last(), cx.clock.position());
+        let focus = Self::focus(cx);
+        let (low, high) = quantity.bounds();
+        let every = if !quantity.is_log() {
+            0.5
+        } else if quantity == Quantity::Snr && rect.height() < theme.px(190.0) {
+            4.0
+        } else {
+            2.0
+        };
+        let axes = Axes {
+            name: quantity.name(),
+            title: quantity.title(),
+            hint: quantity.hint(),
+            x: Span { low: 0.0, high: last + 1.0, every: 250.0, ticks: Ticks::Plain(0) },
+            y: Span { low, high, every, ticks: if quantity.is_log() { Ticks::Decades } else { Ticks::Plain(1) } },
+            playhead: Some(timestep),
+            still: false,
+        };
+        let curves = &self.curves;
+        let (plot, rect) = chart::show(ui, theme, rect, &axes, |plot| {
+            for index in in_order(focus) {
+                lines(plot, theme, quantity, index, &curves[index], index == focus);
+            }
+            for (index, curves) in curves.iter().enumerate() {
+                let Some(level) = curves.level(timestep.round() as usize) else { continue };
+                let y = match quantity {
+                    Quantity::AlphaBar => level.alpha_bar(),
+                    Quantity::Roots => continue,
+                    Quantity::Snr => decade(level.snr()),
+                    Quantity::Beta => decade(curves.beta_at(timestep.round() as usize).unwrap_or(0.0)),
+                };
+                plot.points(Points::new("now", [timestep, y]).radius(theme.px(4.0)).color(p.schedules[index]));
+            }
+        });
+        if let Some(meaning) = quantity.meaning() {
+            meaning::mark(ui, theme, rect, meaning);
+        }
+        scrub(cx, ui, &plot.response, rect, &plot.transform);
+        if quantity == Quantity::AlphaBar {
+            self.handles(cx, ui, &plot.transform);
+        }
+    }
+
+    /// The points by which the curve in focus is drawn by hand. Moving one of another schedule's takes that schedule over into the free
+    /// curve first.
+    fn handles(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui, transform: &PlotTransform) {
+        const NAMES: [&str; 5] =
+            ["Point at time 0", "Point at time one quarter", "Point at time one half", "Point at time three quarters", "Point at time 1"];
+        let theme = cx.theme;
+        let p = theme.palette();
+        let focus = Self::focus(cx);
+        let Some(values) = self.at_handles(focus) else { return };
+        for (k, name) in NAMES.into_iter().enumerate() {
+            let at = transform.position_from_point(&PlotPoint::new(timestep_of(k, cx.clock.last()), values[k]));
+            let grip = Rect::from_center_size(at, Vec2::splat(theme.px(22.0)));
+            let response = ui.interact(grip, ui.scope_id().with(("point", k)), Sense::click_and_drag());
+            slider::declare(ui, &response, name, values[k], &(0.0..=1.0), 0.01);
+            let (steps, value, _) = slider::asked(ui, &response, grip);
+            let held = response.dragged() || response.is_pointer_button_down_on();
+            let wanted = match response.interact_pointer_pos() {
+                Some(pointer) if response.dragged() => Some(transform.value_from_position(pointer).y),
+                _ if steps != 0.0 => Some(values[k] + 0.01 * steps),
+                _ => value,
+            };
+            if let Some(wanted) = wanted {
+                pull(&mut cx.work.schedules, values, k, wanted);
+            }
+            if response.clicked() {
+                cx.clock.set(timestep_of(k, cx.clock.last()));
+            }
+            let radius = theme.px(if response.hovered() || held { 7.5 } else { 5.5 });
+            ui.painter().circle(at, radius, p.panel, Stroke::new(theme.px(2.5), p.schedules[focus]));
+            if response.has_focus() {
+                ui.painter().circle_stroke(at, radius + theme.px(4.0), Stroke::new(2.0, p.dim));
+            }
+            response.on_hover_cursor(egui::CursorIcon::ResizeVertical).on_hover_text(if known(focus).id == FREE {
+                "Drag up or down: the curve follows, and so does the picture below."
+            } else {
+                "Drag up or down: the free curve goes on from this one, and the picture below follows."
+            });
+        }
+    }
+
+    /// `alpha_bar` of a schedule at the five points.
+    fn at_handles(&self, index: usize) -> Option<[f64; 5]> {
+        let schedule = self.curves[index].schedule.as_ref()?;
+        let last = (schedule.len() - 1) as f64;
+        Some([0, 1, 2, 3, 4].map(|k| schedule.level_at(timestep_of(k, last)).alpha_bar()))
+    }
+}
+
+/// All schedules, the one in focus on top of the others.
+pub(super) fn in_order(focus: usize) -> impl Iterator<Item = usize> {
+    (0..super::known::COUNT).filter(move |index| *index != focus).chain([focus])
+}
+
+/// The timestep at which a point stands: timestep `i` of `n` is at time `(i + 1) / n`.
+fn timestep_of(point: usize, last: f64) -> f64 {
+    (point as f64 / 4.0 * (last + 1.0) - 1.0).max(0.0)
+}
+
+/// Moves a point of the free curve to `wanted`, between its neighbours; `values` are what the points are at now.
+fn pull(settings: &mut Settings, values: [f64; 5], point: usize, wanted: f64) {
+    const APART: f64 = 1e-5;
+    let Some(index) = position(FREE) else { return };
+    let infos = SCHEDULES[index].params;
+    let mut values: Vec<f64> = values.iter().zip(infos).map(|(value, info)| value.clamp(info.min, info.max)).collect();
+    let above = if point == 0 { infos[point].max } else { values[point - 1] - APART };
+    let below = values.get(point + 1).map_or(infos[point].min, |value| value + APART).max(infos[point].min);
+    // Where the neighbours leave no room the point stays.
+    if wanted.is_finite() && below <= above {
+        values[point] = wanted.clamp(below, above.min(infos[point].max));
+    }
+    settings.zero_terminal.remove(FREE);
+    settings.params.insert(FREE.to_owned(), values);
+    settings.focus = FREE.to_owned();
+}
+
+fn lines<'a>(plot: &mut egui_plot::PlotUi<'a>, theme: &Theme, quantity: Quantity, index: usize, curves: &'a Curves, strong: bool) {
+    let p = theme.palette();
+    let (color, width) = (p.schedules[index], theme.px(if strong { 4.0 } else { 1.8 }));
+    let mut line = |points: &'a [PlotPoint], color: Color32| {
+        let line = Line::new(known(index).label, PlotPoints::Borrowed(points));
+        plot.line(line.stroke(Stroke::new(width, color)).style(LineStyle::Solid).allow_hover(false));
+    };
+    match quantity {
+        Quantity::AlphaBar => line(&curves.alpha_bar, color),
+        Quantity::Snr => line(&curves.snr, color),
+        Quantity::Beta => line(&curves.beta, color),
+        Quantity::Roots if strong => {
+            line(&curves.signal, p.symbol(Symbol::Signal));
+            line(&curves.noise, p.symbol(Symbol::Noise));
+        }
+        Quantity::Roots => {
+            let faint = Palette::mix(p.panel, color, 0.3);
+            line(&curves.signal, faint);
+            line(&curves.noise, faint);
+        }
+    }
+}
+
+/// A ring round a tile.
+pub(super) fn ring(ui: &Ui, theme: &Theme, rect: Rect, color: Color32) {
+    ui.painter().rect_stroke(rect.expand(theme.px(2.0)), theme.px(7.0), Stroke::new(theme.px(2.0), color), StrokeKind::Outside);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::labs::schedules::known::LEARNED;
+
+    #[test]
+    fn impossible_parameters_keep_the_last_curves() {
+        let mut curves = Curves::default();
+        curves.refresh(Recipe::Table(0, SCHEDULES[0].defaults()), false, 1000);
+        assert!(curves.problem.is_none());
+        let kept = curves.alpha_bar.len();
+        curves.refresh(Recipe::Table(0, vec![0.5, 7.0]), false, 1000);
+        assert!(curves.problem.is_some());
+        assert_eq!(curves.alpha_bar.len(), kept);
+        assert!(curves.level(5).is_some());
+        curves.refresh(Recipe::Nothing, false, 1000);
+        assert!(curves.level(5).is_none() && curves.problem.is_none());
+    }
+
+    #[test]
+    fn a_point_goes_where_it_is_pulled_between_its_neighbours() {
+        let mut lab = Schedules::default();
+        let linear = position("linear").expect("in the table");
+        lab.curves[linear].refresh(Recipe::Table(linear, SCHEDULES[linear].defaults()), false, 1000);
+        let values = lab.at_handles(linear).expect("a schedule");
+        assert!(values.windows(2).all(|w| w[1] < w[0]));
+        let mut settings = Settings { focus: "linear".into(), ..Settings::default() };
+        settings.zero_terminal.insert(FREE.into());
+        pull(&mut settings, values, 2, 0.3);
+        assert_eq!(settings.focus, FREE);
+        let taken = settings.params[FREE].clone();
+        assert!((taken[2] - 0.3).abs() < 1e-12 && (taken[1] - values[1]).abs() < 1e-12, "{taken:?} from {values:?}");
+        assert!(settings.zero_terminal.is_empty());
+        let five = |v: &[f64]| [v[0], v[1], v[2], v[3], v[4]];
+        pull(&mut settings, five(&taken), 2, 7.0);
+        assert!(settings.params[FREE][2] < taken[1]);
+        pull(&mut settings, five(&taken), 3, f64::NAN);
+        assert_eq!(settings.params[FREE], taken);
+        pull(&mut settings, [0.5; 5], 2, 0.9);
+        // Whatever the points are, they are a schedule.
+        assert!(Recipe::Table(LEARNED - 1, settings.params[FREE].clone()).build(1000, false).is_ok());
+        assert_eq!(known(LEARNED - 1).id, FREE);
+    }
+}
