@@ -150,7 +150,11 @@ fn the_clock_shows_every_lane_at_one_level() {
         harness.run_steps(3);
         for (index, lane) in harness.state().session().race.lanes().iter().enumerate() {
             let step = lane.at(timestep).expect("a step");
-            let said = if timestep < 0.5 { format!("{} steps", step.count) } else { format!("step {} of {}", step.index + 1, step.count) };
+            let said = if timestep < 0.5 {
+                format!("{} steps", step.count)
+            } else {
+                format!("x̂₀ of step {} of {}", step.index + 1, step.count)
+            };
             let name = format!("Lane {}, ", index + 1);
             let told = harness.get_all_by_role(Role::RadioButton).filter_map(|node| node.accesskit_node().label());
             let told = told.into_iter().find(|label| label.starts_with(&name)).unwrap_or_default();

@@ -127,7 +127,7 @@ fn the_weights_tell_what_the_loss_compares_and_set_the_clock() {
     assert_eq!(settings(&harness).view, View::Weights);
     harness.state_mut().clock_mut().set(100.0);
     harness.run_steps(2);
-    let counts = |harness: &Harness<'_, App>, text: &str| harness.query_by_label(&format!("an error of ε counts there {text}")).is_some();
+    let counts = |harness: &Harness<'_, App>, text: &str| harness.query_by_label(&format!("what an error of ε counts, c {text}")).is_some();
     assert!(counts(&harness, "1.00"), "comparing the noise, every error counts alike");
     choose(&mut harness, "velocity v");
     assert!(!counts(&harness, "1.00"));

@@ -1,7 +1,7 @@
 //! The window as a whole: it holds the settings, the clock and the session, and gives each its place.
 
 use super::chrome::help;
-use super::clock::{Clock, Pace};
+use super::clock::{Clock, Direction, Pace};
 use super::device_choice::DeviceChoice;
 use super::dialogs::{Answer, Dialogs};
 use super::export::ink::Ink;
@@ -79,6 +79,8 @@ pub struct App {
     labs: Vec<Box<dyn Lab>>,
     /// How near each lab is looked at.
     pub(super) zooms: Vec<Zoom>,
+    /// Which way the clock was turned in each lab when it was left.
+    directions: Vec<Option<Direction>>,
     textures: Textures,
     pub(super) dialogs: Dialogs,
     pub(super) theme: Theme,
@@ -142,6 +144,9 @@ impl App {
         }
         let mut clock = Clock::new(session.levels.count());
         clock.playing = playing && !settings.reduced_motion;
+        if let Some(direction) = LABS.iter().find(|lab| lab.id == settings.lab).and_then(|lab| lab.turns) {
+            clock.turn(direction);
+        }
         let theme = Theme::for_window(settings.theme, ctx.content_rect().size(), settings.zoom);
         ctx.options_mut(|o| o.zoom_with_keyboard = false);
         Self {
@@ -150,6 +155,7 @@ impl App {
             session,
             labs: LABS.iter().map(|lab| (lab.make)()).collect(),
             zooms: LABS.iter().map(|_| Zoom::default()).collect(),
+            directions: LABS.iter().map(|lab| lab.turns).collect(),
             textures: Textures::default(),
             dialogs: Dialogs::new(save_into),
             theme,
@@ -202,6 +208,14 @@ impl App {
     /// Opens the lab with this id; an unknown one changes nothing.
     pub fn show_lab(&mut self, id: &str) {
         if let Some(lab) = LABS.iter().find(|lab| lab.id == id) {
+            // Each lab finds the clock turned as it was left there.
+            let (from, to) = (self.lab_index(), LABS.iter().position(|other| other.id == lab.id).unwrap_or(0));
+            if from != to {
+                self.directions[from] = Some(self.clock.direction);
+                if let Some(direction) = self.directions[to] {
+                    self.clock.turn(direction);
+                }
+            }
             lab.id.clone_into(&mut self.settings.lab);
             self.settled = false;
         }

@@ -129,6 +129,23 @@ impl<R: Clone + PartialEq> Run<R> {
         }
     }
 
+    /// Adds a frame that was computed apart from the run, but as it. At most `most` of those that are not the run's `own` are kept.
+    pub(super) fn add(&mut self, frame: Arc<Frame>, most: usize, own: impl Fn(f64) -> bool) {
+        let place = |frames: &[Arc<Frame>], timestep: f64| frames.partition_point(|f| f.timestep > timestep);
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        let at = place(&self.frames, frame.timestep);
+        if self.frames.get(at).is_none_or(|same| !near(same.timestep, frame.timestep)) {
+            let guests: Vec<f64> = self.frames.iter().map(|f| f.timestep).filter(|t| !own(*t)).collect();
+            if guests.len() >= most {
+                // The one farthest off is missed least.
+                let farthest = guests.into_iter().max_by(|a, b| (a - frame.timestep).abs().total_cmp(&(b - frame.timestep).abs()));
+                self.frames.retain(|f| Some(f.timestep) != farthest);
+            }
+            let at = place(&self.frames, frame.timestep);
+            self.frames.insert(at, frame);
+        }
+    }
+
     pub(super) fn done(&mut self, job: JobId, end: Option<RunEnd>) {
         if self.job == Some(job) {
             self.begin();

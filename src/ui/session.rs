@@ -63,6 +63,14 @@ impl Levels {
     }
 }
 
+/// Looks at the forward run that are kept besides its own.
+const MOST_LOOKS: usize = 40;
+
+/// Whether a look is one at this run.
+fn is_of(look: &ForwardRequest, run: &ForwardRequest) -> bool {
+    ForwardRequest { timesteps: run.timesteps.clone(), ..look.clone() } == *run
+}
+
 /// Everything asked and answered.
 pub struct Session {
     backend: Box<dyn Backend>,
@@ -95,6 +103,9 @@ pub struct Session {
     was_scene: bool,
     /// The forward run of the first lab.
     pub forward: Run<ForwardRequest>,
+    /// One more look that is being taken, and the timestep of the last that could not be.
+    look: Option<(JobId, ForwardRequest)>,
+    blind: Option<usize>,
     /// The reverse run of the first lab.
     pub reverse: Run<RunRequest>,
     /// The run behind the guidance slider.
@@ -157,6 +168,8 @@ impl Session {
             opened: Vec::new(),
             was_scene: false,
             forward: Run::default(),
+            look: None,
+            blind: None,
             reverse: Run::default(),
             guidance: Run::default(),
             bridge: Run::default(),
@@ -211,6 +224,15 @@ impl Session {
                 }
             }
             Event::Frame { job, slot: Slot::Forward, frame } => self.forward.frame(job, frame),
+            Event::Frame { job, slot: Slot::Look, frame } => {
+                // Kept only where the run is still the one that it belongs to.
+                if let Some((_, request)) = self.look.take_if(|(mine, _)| *mine == job)
+                    && let Some(run) = self.forward.request().filter(|run| is_of(&request, run))
+                {
+                    let own: Vec<usize> = run.timesteps.clone();
+                    self.forward.add(frame, MOST_LOOKS, |t| own.contains(&(t.round() as usize)));
+                }
+            }
             Event::Frame { job, slot, frame } => {
                 if let Some(run) = self.run_of(slot) {
                     run.frame(job, frame);
@@ -300,6 +322,9 @@ impl Session {
     fn stopped(&mut self, job: JobId, slot: Slot) {
         match slot {
             Slot::Forward => self.forward.stop(job),
+            Slot::Look => {
+                self.blind = self.look.take_if(|(mine, _)| *mine == job).and_then(|(_, request)| request.timesteps.first().copied())
+            }
             Slot::Strip => self.strip.stop(job),
             Slot::Sweep | Slot::Ladder => self.sweep_of(slot).stop(job),
             Slot::Race | Slot::Levels => self.race_of(slot).stop(job),
@@ -388,6 +413,25 @@ impl Session {
         {
             self.forward.sent(request, job);
         }
+    }
+
+    /// Asks what the model sees at exactly this timestep of the forward run, once that is whole.
+    pub fn ask_look(&mut self, timestep: usize) {
+        let Some(run) = self.forward.request().filter(|_| self.forward.is_current() && !self.forward.is_running()).cloned() else { return };
+        let request = ForwardRequest { timesteps: vec![timestep], ..run };
+        let asked = self.look.as_ref().is_some_and(|(_, other)| *other == request);
+        if !asked
+            && !self.looked_at(timestep)
+            && let Some(job) = self.backend.send(Command::Look(request.clone()))
+        {
+            (self.look, self.blind) = (Some((job, request)), None);
+        }
+    }
+
+    /// Whether the model has looked at exactly this timestep of the forward run, or cannot.
+    pub fn looked_at(&self, timestep: usize) -> bool {
+        let near = |frame: &Arc<crate::worker::protocol::Frame>| (frame.timestep - timestep as f64).abs() < 0.5;
+        self.blind == Some(timestep) || self.forward.is_stopped() || self.forward.nearest(timestep as f64).is_some_and(near)
     }
 
     /// Asks for a reverse run in a slot that has one ([`Slot::Reverse`], [`Slot::Guidance`], [`Slot::Bridge`], [`Slot::Branch`])
@@ -518,6 +562,6 @@ impl Session {
         let races = self.race.is_running() || self.crossing.is_running();
         let background = self.strip.is_running() || measured || races || self.learning.is_running();
         let runs = self.forward.is_running() || background || reverse.iter().any(|run| run.is_running());
-        opening || runs || self.picture_job.is_some() || self.probe.is_some() || self.backend.is_busy()
+        opening || runs || self.look.is_some() || self.picture_job.is_some() || self.probe.is_some() || self.backend.is_busy()
     }
 }

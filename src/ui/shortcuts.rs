@@ -3,16 +3,30 @@
 use super::app::App;
 use super::chrome::top_bar::Action;
 use super::clock::{Clock, Direction};
-use super::labs::LABS;
 use super::labs::zoom::Level;
-use super::settings::{Work, roll};
+use super::labs::{LABS, LabInfo};
+use super::notices::Tone;
+use super::settings::{History, Work, roll};
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
+
+/// The lab whose settings are all that differs between two states of the work.
+fn only_changed(before: &Work, after: &Work) -> Option<&'static str> {
+    let alike = |lab: &&LabInfo| {
+        let [a, b] = [before, after].map(|work| {
+            let mut work = work.clone();
+            (lab.reset)(&mut work);
+            work
+        });
+        a == b
+    };
+    LABS.iter().find(alike).filter(|_| before != after).map(|lab| lab.id)
+}
 
 impl App {
     pub(super) fn act(&mut self, ctx: &Context, action: Action) {
         match action {
-            Action::Undo => self.history.undo(&mut self.settings.work),
-            Action::Redo => self.history.redo(&mut self.settings.work),
+            Action::Undo => self.walk_back(History::undo),
+            Action::Redo => self.walk_back(History::redo),
             Action::Reset => {
                 self.settings.work = Work::default();
                 self.session.want_scene(self.settings.work.scene_seed);
@@ -28,6 +42,9 @@ impl App {
             Action::ReducedMotion => self.settings.reduced_motion = !self.settings.reduced_motion,
             Action::Present => {
                 self.presenting = !self.presenting;
+                if self.presenting {
+                    self.session.notices.push(Tone::Done, "F11 leads back. Space plays, 1 to 5 are the labs, ? lists all keys.");
+                }
                 ctx.send_viewport_cmd(egui::ViewportCommand::Fullscreen(self.presenting));
             }
             Action::Open => self.ask_open(ctx),
@@ -62,7 +79,9 @@ impl App {
                 self.act(ctx, action);
             }
         }
-        if typing {
+        // A slow frame may hold both the click into a field and the first letters for it.
+        let clicked = ctx.input(|i| i.pointer.any_pressed());
+        if typing || clicked {
             return;
         }
         let pressed = |modifiers: Modifiers, key: Key| ctx.input_mut(|i| i.consume_key(modifiers, key));
@@ -135,5 +154,32 @@ impl App {
                 self.show_lab(lab.id);
             }
         }
+    }
+
+    /// Goes back or forward in what was done; what was done in another lab is shown there.
+    fn walk_back(&mut self, walk: impl FnOnce(&mut History, &mut Work)) {
+        let before = self.settings.work.clone();
+        walk(&mut self.history, &mut self.settings.work);
+        if let Some(lab) = only_changed(&before, &self.settings.work)
+            && lab != self.settings.lab
+        {
+            self.show_lab(lab);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_in_one_lab_alone_is_told_from_what_changed_in_all() {
+        let work = Work::default();
+        assert_eq!(only_changed(&work, &work), None);
+        let mut other = work.clone();
+        other.schedules.focus = "linear".into();
+        assert_eq!(only_changed(&work, &other), Some("schedules"));
+        other.seed += 1;
+        assert_eq!(only_changed(&work, &other), None, "the seed is everybody's");
     }
 }

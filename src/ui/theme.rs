@@ -405,6 +405,9 @@ impl Theme {
         style.spacing.tooltip_width = self.px(340.0);
         style.spacing.menu_margin = self.margin(8.0);
         style.spacing.window_margin = self.margin(12.0);
+        // What scrolls shows that it does.
+        style.spacing.scroll =
+            egui::style::ScrollStyle { floating_width: 4.0, dormant_handle_opacity: 0.6, ..egui::style::ScrollStyle::floating() };
         style.interaction.selectable_labels = false;
         style.interaction.tooltip_delay = 0.35;
 

@@ -21,6 +21,7 @@ const ORDER: [usize; PLACES] = [
     TOKENIZE,
     Slot::Picture as usize,
     Slot::Probe as usize,
+    Slot::Look as usize,
     Slot::Save as usize,
     Slot::Guidance as usize,
     Slot::Bridge as usize,
@@ -36,7 +37,7 @@ const ORDER: [usize; PLACES] = [
     Slot::Devices as usize,
 ];
 /// The places whose jobs are short enough to be served between two steps of a long one.
-const SHORT: [usize; 3] = [TOKENIZE, Slot::Probe as usize, Slot::Save as usize];
+const SHORT: [usize; 4] = [TOKENIZE, Slot::Probe as usize, Slot::Save as usize, Slot::Look as usize];
 /// The places whose jobs fill the time in which nobody waits: whatever else stands before them in [`ORDER`] is served between two
 /// of their steps. Opening a model is not, since it ends them.
 const BACKGROUND: [usize; 7] = [

@@ -41,6 +41,8 @@ pub enum Slot {
     Branch,
     /// Decoding or predicting at one level, for what is under the pointer now.
     Probe,
+    /// One more look at the forward run, where the clock rests.
+    Look,
     /// Writing a file.
     Save,
     /// The finished pictures of one noise at several guidance scales.
@@ -61,7 +63,7 @@ pub enum Slot {
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Model,
         Self::Picture,
         Self::Forward,
@@ -70,6 +72,7 @@ impl Slot {
         Self::Bridge,
         Self::Branch,
         Self::Probe,
+        Self::Look,
         Self::Save,
         Self::Strip,
         Self::Sweep,
@@ -270,6 +273,8 @@ pub enum Command {
     OpenPicture(PictureSource),
     /// Make a forward run in slot [`Slot::Forward`].
     Forward(ForwardRequest),
+    /// The same in slot [`Slot::Look`], for a timestep or a few.
+    Look(ForwardRequest),
     /// Make a reverse run in the given slot.
     Reverse(Slot, RunRequest),
     /// Make finished pictures at several guidance scales, all of them quickly first.
@@ -324,6 +329,7 @@ impl Command {
             Self::OpenModel { .. } => Some(Slot::Model),
             Self::OpenPicture(_) => Some(Slot::Picture),
             Self::Forward(_) => Some(Slot::Forward),
+            Self::Look(_) => Some(Slot::Look),
             Self::Reverse(slot, _) => Some(*slot),
             Self::Strip(_) => Some(Slot::Strip),
             Self::Sweep(slot, _) => Some(*slot),

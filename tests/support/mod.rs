@@ -606,7 +606,7 @@ impl Backend for StandIn {
         self.next += 1;
         let id = JobId(self.next);
         let (work, total) = match command {
-            Command::Forward(request) => {
+            Command::Forward(request) | Command::Look(request) => {
                 let total = request.timesteps.len();
                 (Work::Forward(request, 0), total)
             }

@@ -382,3 +382,51 @@ fn what_is_too_large_is_refused_with_its_numbers() {
     let message = WgpuDevice::open(99, Storage::F32).unwrap_err().to_string();
     assert!(message.contains("99"), "{message}");
 }
+
+/// A shelf in memory, and how often something was found on it.
+struct InMemory(std::sync::Mutex<(std::collections::HashMap<String, Vec<u8>>, usize)>);
+
+impl Shelf for &'static InMemory {
+    fn take(&self, key: &str) -> Option<Vec<u8>> {
+        let mut shelf = self.0.lock().unwrap();
+        let found = shelf.0.get(key).cloned();
+        shelf.1 += usize::from(found.is_some());
+        found
+    }
+
+    fn put(&self, key: &str, bytes: &[u8]) {
+        self.0.lock().unwrap().0.insert(key.to_owned(), bytes.to_vec());
+    }
+}
+
+#[test]
+fn compiled_kernels_are_kept_and_are_right_when_they_are_taken_again() {
+    static KEPT: OnceLock<InMemory> = OnceLock::new();
+    let kept = KEPT.get_or_init(|| InMemory(Default::default()));
+    keep_compiled(Box::new(kept));
+    let doubled = |device: &WgpuDevice| {
+        let x = random(5, &[3, 7]);
+        let sum = WgpuTensor::from_host(&x, device).unwrap();
+        (sum.add(&sum).unwrap().to_host().unwrap(), x.map(|v| 2.0 * v))
+    };
+    let open = || WgpuDevice::open_anew(0, Storage::F32, true).unwrap();
+    let first = open();
+    while first.compiling().is_some() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    if first.card().backend != "Vulkan" {
+        println!("no driver but Vulkan's hands out what it has compiled");
+        return;
+    }
+    let (got, expected) = doubled(&first);
+    assert_eq!(got, expected);
+    drop(first);
+    let (count, found) = {
+        let shelf = kept.0.lock().unwrap();
+        (shelf.0.values().map(Vec::len).sum::<usize>(), shelf.1)
+    };
+    assert!(count > 1000, "{count} bytes of kernels were kept");
+    let (got, expected) = doubled(&open());
+    assert_eq!(got, expected);
+    assert!(kept.0.lock().unwrap().1 > found, "the second device looks onto the shelf, and finds them");
+}

@@ -17,6 +17,7 @@ pub(super) const INFO: ScheduleInfo = ScheduleInfo {
     label: "Cosine",
     paper: "Nichol and Dhariwal 2021, arXiv 2102.09672",
     formula: "ᾱ = cos²((time + s) / (1 + s) · π/2), β at most the largest",
+    tex: r"\bar\alpha(u) \propto \cos^2\left(\frac{u + s}{1 + s}\cdot\frac{\pi}{2}\right)",
     params: PARAMS,
     rule: Rule::Betas(betas),
     log_snr,

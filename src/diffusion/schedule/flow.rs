@@ -17,6 +17,7 @@ pub(super) const INFO: ScheduleInfo = ScheduleInfo {
     label: "Rectified flow",
     paper: "Liu et al. 2022, arXiv 2209.03003; Esser et al. 2024, arXiv 2403.03206",
     formula: "√SNR = (1 - s) / s, s = shift · time / (1 + (shift - 1) · time)",
+    tex: r"\frac{\sigma}{\alpha + \sigma} = \frac{k u}{1 + (k-1)\,u}",
     params: PARAMS,
     rule: Rule::LogSnr,
     log_snr,

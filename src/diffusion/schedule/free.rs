@@ -23,6 +23,7 @@ pub(super) const INFO: ScheduleInfo = ScheduleInfo {
     label: "Free curve",
     paper: "Fritsch and Butland 1984, SIAM J. Sci. Stat. Comput. 5 (the interpolation)",
     formula: "log SNR is a monotone cubic through log(ᾱ / (1 - ᾱ)) of the points",
+    tex: r"\log\frac{\bar\alpha}{1-\bar\alpha}\;\mathrm{through\;the\;points}",
     params: PARAMS,
     rule: Rule::LogSnr,
     log_snr,

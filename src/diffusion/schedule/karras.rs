@@ -16,6 +16,7 @@ pub(super) const INFO: ScheduleInfo = ScheduleInfo {
     label: "Karras",
     paper: "Karras et al. 2022, arXiv 2206.00364",
     formula: "(σ/α)^(1/ρ) grows evenly from smallest to largest",
+    tex: r"\left(\frac{\sigma}{\alpha}\right)^{1/\rho} = (1-u)\,\sigma_a^{1/\rho} + u\,\sigma_b^{1/\rho}",
     params: PARAMS,
     rule: Rule::LogSnr,
     log_snr,

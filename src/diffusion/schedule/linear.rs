@@ -13,6 +13,7 @@ pub(super) const INFO: ScheduleInfo = ScheduleInfo {
     label: "Linear",
     paper: "Ho et al. 2020, arXiv 2006.11239",
     formula: "β grows evenly from first to last",
+    tex: r"\beta_t = \beta_a + \frac{t}{T-1}\,(\beta_b - \beta_a)",
     params: PARAMS,
     rule: Rule::Betas(betas),
     log_snr,

@@ -59,6 +59,8 @@ pub struct ScheduleInfo {
     pub paper: &'static str,
     /// The formula, in plain text.
     pub formula: &'static str,
+    /// The same typeset, in TeX: `u` is the time, `t` of `T` the timestep, `a` and `b` the first and the last value.
+    pub tex: &'static str,
     /// Its parameters, in the order that the functions take them.
     pub params: &'static [ParamInfo],
     /// What defines it at whole timesteps.

@@ -13,6 +13,7 @@ pub(super) const INFO: ScheduleInfo = ScheduleInfo {
     label: "Scaled linear",
     paper: "Rombach et al. 2022, arXiv 2112.10752",
     formula: "√β grows evenly from first to last",
+    tex: r"\sqrt{\beta_t} = \sqrt{\beta_a} + \frac{t}{T-1}\,(\sqrt{\beta_b} - \sqrt{\beta_a})",
     params: PARAMS,
     rule: Rule::Betas(betas),
     log_snr,

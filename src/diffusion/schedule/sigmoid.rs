@@ -14,6 +14,7 @@ pub(super) const INFO: ScheduleInfo = ScheduleInfo {
     label: "Sigmoid",
     paper: "Xu et al. 2022, arXiv 2203.02923",
     formula: "β = first + (last - first) / (1 + exp(-z)), z from -steepness to steepness",
+    tex: r"\beta_t = \beta_a + \frac{\beta_b - \beta_a}{1 + e^{-z}},\; z = -k \ldots k",
     params: PARAMS,
     rule: Rule::Betas(betas),
     log_snr,

@@ -4,7 +4,7 @@ use super::top_bar::Asked;
 use crate::ui::device_choice::fastest;
 use crate::ui::session::{ModelState, Session};
 use crate::ui::theme::{Theme, Weight};
-use crate::worker::protocol::{DeviceRow, Slot};
+use crate::worker::protocol::{DeviceKind, DeviceRow, Slot};
 use egui::{Role, Sense, Ui, WidgetInfo, vec2};
 
 /// Shows it. Returns what was asked: the list, or another device.
@@ -132,6 +132,7 @@ fn told(row: &DeviceRow, in_use: bool, is_fastest: bool) -> String {
         None if row.card.software => "the processor by a detour, and slower".to_owned(),
         None => "not measured yet".to_owned(),
         Some(Err(message)) => message.clone(),
+        Some(Ok(trial)) if row.card.kind == DeviceKind::Cpu => format!("{:.1} ms a step", trial.step_ms),
         Some(Ok(trial)) if trial.passes() => format!("{:.1} ms a step, agrees with the processor", trial.step_ms),
         Some(Ok(trial)) => format!("its answers are off by {:.1} %, do not trust it", 100.0 * trial.error),
     };
@@ -148,7 +149,7 @@ fn told(row: &DeviceRow, in_use: bool, is_fastest: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::protocol::{DeviceCard, DeviceKind, Trial};
+    use crate::worker::protocol::{DeviceCard, Trial};
 
     fn row(kind: DeviceKind, software: bool, step_ms: f64, error: f64) -> DeviceRow {
         let card = DeviceCard { kind, name: kind.label().into(), software };

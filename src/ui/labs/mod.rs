@@ -98,6 +98,8 @@ pub struct LabInfo {
     pub negative: bool,
     /// Which way the clock runs when it is photographed at rest, and where it stands.
     pub pose: (Direction, f64),
+    /// Which way the clock is turned when it is opened, where it is about that way.
+    pub turns: Option<Direction>,
     /// Puts its settings back to their defaults.
     pub reset: fn(&mut Work),
     /// Makes it.
@@ -113,6 +115,7 @@ pub const LABS: &[LabInfo] = &[
         icon: Icon::ForwardReverse,
         negative: false,
         pose: (Direction::Forward, 380.0),
+        turns: None,
         reset: |work| work.forward_reverse = Default::default(),
         make: || Box::new(forward_reverse::ForwardReverse::default()),
     },
@@ -123,6 +126,7 @@ pub const LABS: &[LabInfo] = &[
         icon: Icon::Schedules,
         negative: false,
         pose: (Direction::Forward, 500.0),
+        turns: None,
         reset: |work| work.schedules = Default::default(),
         make: || Box::new(schedules::Schedules::default()),
     },
@@ -133,6 +137,7 @@ pub const LABS: &[LabInfo] = &[
         icon: Icon::Guidance,
         negative: true,
         pose: (Direction::Reverse, 500.0),
+        turns: None,
         reset: |work| work.guidance = Default::default(),
         make: || Box::new(guidance::Guidance::default()),
     },
@@ -143,6 +148,7 @@ pub const LABS: &[LabInfo] = &[
         icon: Icon::Samplers,
         negative: true,
         pose: (Direction::Reverse, 420.0),
+        turns: Some(Direction::Reverse),
         reset: |work| work.samplers = Default::default(),
         make: || Box::new(samplers::Samplers::default()),
     },
@@ -153,6 +159,7 @@ pub const LABS: &[LabInfo] = &[
         icon: Icon::Targets,
         negative: false,
         pose: (Direction::Forward, 650.0),
+        turns: None,
         reset: |work| work.targets = Default::default(),
         make: || Box::new(targets::Targets::default()),
     },

@@ -8,7 +8,7 @@ use crate::worker::protocol::{Event, ForwardRequest, Frame, Slot};
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(super) fn run(desk: &Desk, request: &ForwardRequest) -> Result<(), JobError> {
+pub(super) fn run(desk: &Desk, slot: Slot, request: &ForwardRequest) -> Result<(), JobError> {
     let started = Instant::now();
     let pipeline = desk.room.pipeline()?;
     let ForwardRequest { latents, seed, timesteps, prompt, negative, guidance_scale } = request;
@@ -53,10 +53,10 @@ pub(super) fn run(desk: &Desk, request: &ForwardRequest) -> Result<(), JobError>
             x0_picture: Some(x0_picture),
         };
         desk.progress(index + 1, count);
-        desk.answer(Event::Frame { job: desk.job.id, slot: Slot::Forward, frame: Arc::new(frame) })?;
+        desk.answer(Event::Frame { job: desk.job.id, slot, frame: Arc::new(frame) })?;
     }
     let (latents, picture) =
         last.ok_or_else(|| JobError::Request("a forward run visits at least one timestep, but none was asked for".into()))?;
     let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
-    desk.answer(Event::RunDone { job: desk.job.id, slot: Slot::Forward, latents, picture, elapsed_ms })
+    desk.answer(Event::RunDone { job: desk.job.id, slot, latents, picture, elapsed_ms })
 }

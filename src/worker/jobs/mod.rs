@@ -23,7 +23,7 @@ pub use race::{map as race_map, start as race_start};
 use super::explain;
 use super::mailbox::{Job, Mailbox};
 use super::picture::PictureError;
-use super::protocol::{Command, Event};
+use super::protocol::{Command, Event, Slot};
 use crate::figure::{FigureError, StateError};
 use crate::measure::{MeasureError, Meter};
 use crate::pipeline::{GenerateRequest, GenerateStep, Generated, Pipeline, PipelineError};
@@ -181,7 +181,8 @@ impl Desk<'_> {
     fn work(&self) -> Result<(), JobError> {
         match &self.job.command {
             Command::OpenPicture(source) => open_picture::run(self, source),
-            Command::Forward(request) => forward::run(self, request),
+            Command::Forward(request) => forward::run(self, Slot::Forward, request),
+            Command::Look(request) => forward::run(self, Slot::Look, request),
             Command::Reverse(slot, request) => reverse::run(self, *slot, request),
             Command::Strip(request) => strip::run(self, request),
             Command::Sweep(slot, request) => sweep::run(self, *slot, request),

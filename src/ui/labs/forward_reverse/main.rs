@@ -254,7 +254,8 @@ impl ForwardReverse {
         let position = cx.clock.position();
         let slot = if self.tree.shown_branch().is_some() { Slot::Branch } else { Slot::Reverse };
         let waiting = match cx.session.progress(slot) {
-            Some((done, total)) => format!("Denoising, step {done} of {total}"),
+            Some((done, total)) if done > total / 2 => format!("Decoding, {} of {}", done - total / 2, total / 2),
+            Some((done, total)) => format!("Denoising, step {done} of {}", total / 2),
             None if run.is_stopped() => "The run was stopped. Change the prompt or the seed, or press “Run again”.".to_owned(),
             None => "Waiting for the model…".to_owned(),
         };

@@ -246,6 +246,9 @@ impl Lab for ForwardReverse {
         let forward = cx.clock.direction == Direction::Forward;
         let decoded_is_shown = cx.work.forward_reverse.space == Space::Latents || Self::bridge_is_open(cx);
         let decode = rested && forward && self.chain_there && decoded_is_shown && cx.session.card.is_some();
+        if rested && forward {
+            cx.session.ask_look(cx.clock.timestep());
+        }
         if decode && let Some(latents) = self.latents_at(cx) {
             cx.session.ask_decode(&latents);
         }
@@ -276,7 +279,8 @@ impl Lab for ForwardReverse {
     fn is_settled(&self, cx: &LabContext<'_>) -> bool {
         let run = &cx.session.reverse;
         let drawn = self.chain_there && self.film_is_whole(cx) && self.bridge_is_settled(cx) && self.branches_are_settled(cx);
-        cx.session.picture.is_some() && drawn && run.is_current() && run.end().is_some() && !cx.session.forward.is_running()
+        let looked = cx.clock.direction == Direction::Reverse || cx.clock.playing || cx.session.looked_at(cx.clock.timestep());
+        cx.session.picture.is_some() && looked && drawn && run.is_current() && run.end().is_some() && !cx.session.forward.is_running()
     }
 
     fn figure(&mut self, cx: &mut LabContext<'_>, ink: &Ink) -> Option<Figure> {

@@ -60,7 +60,7 @@ fn closed(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui, timest
             .to_owned(),
         Space::Pixels => {
             "Every pixel fades to mid grey while noise takes its place, and any timestep can be reached in one stroke. The right \
-             picture is the model's guess at what is left, made from the latents noised to the same t."
+             picture is the model's guess at what is left, made from the latents noised to the same t: of the looks along the way the nearest, and the exact one once the clock rests."
                 .to_owned()
         }
         Space::Latents => format!(
@@ -94,6 +94,11 @@ fn reverse(lab: &mut ForwardReverse, cx: &mut LabContext<'_>, ui: &mut Ui) {
     let theme = cx.theme;
     heading(cx, ui, "Reverse: a picture comes out");
     let frame = lab.shown_run(cx.session).at(cx.clock.position()).cloned();
+    if let Some(frame) = &frame {
+        // What follows is of the step, which begins above the clock's timestep as a rule.
+        let text = format!("step {} of {}, at t = {:.0}", frame.index + 1, frame.count, frame.timestep);
+        ui.label(egui::RichText::new(text).font(theme.small()).color(theme.palette().dim));
+    }
     let level = frame.as_ref().map_or_else(|| cx.session.levels.level(cx.clock.timestep()), |f| Level { alpha: f.alpha, sigma: f.sigma });
     for (math, spoken) in [formula::guess(), formula::guess_at(level)] {
         equation(ui, theme, &math, 23.0, &spoken);
@@ -161,6 +166,16 @@ fn run_settings(cx: &mut LabContext<'_>, ui: &mut Ui) {
     }
 }
 
+/// Which part of a run it is in: its steps, or the decoding of the noisy latents after them.
+fn phase(cx: &LabContext<'_>, slot: Slot, what: &'static str, done: usize, total: usize) -> (&'static str, usize, usize) {
+    let twofold = matches!(slot, Slot::Reverse | Slot::Branch | Slot::Bridge) && total > cx.work.forward_reverse.steps;
+    match total / 2 {
+        half if twofold && done > half => ("Decoding the noisy latents", done - half, half),
+        half if twofold => (what, done, half),
+        _ => (what, done, total),
+    }
+}
+
 /// What is being computed, and the way to stop it or to begin it again.
 fn run_progress(cx: &mut LabContext<'_>, ui: &mut Ui) {
     let theme = cx.theme;
@@ -180,7 +195,8 @@ fn run_progress(cx: &mut LabContext<'_>, ui: &mut Ui) {
         (Slot::Reverse, "Denoising"),
         (Slot::Forward, "Looking along the forward run"),
     ] {
-        if let Some((done, total)) = cx.session.progress(slot)
+        let now = cx.session.progress(slot).map(|(done, total)| phase(cx, slot, what, done, total));
+        if let Some((what, done, total)) = now
             && progress(ui, theme, what, done, total)
         {
             cx.session.cancel(slot);

@@ -66,7 +66,9 @@ impl Samplers {
         }
         let ratio = cx.session.levels.level(cx.clock.timestep()).sigma_ratio();
         let x = if cx.clock.position() < 0.5 { end.center().x } else { plot.across(ratio) };
-        ui.painter().vline(x, field.y_range(), Stroke::new(theme.px(2.0), p.text));
+        if map.is_some() {
+            ui.painter().vline(x, field.y_range(), Stroke::new(theme.px(2.0), p.text));
+        }
         match map {
             Some(map) => self.curves(cx, &ui.painter().with_clip_rect(rect), &plot, end, &map),
             None => {
@@ -75,7 +77,8 @@ impl Samplers {
                     Some(_) => "Measured once the lanes and the reference have arrived",
                     None => "Waiting…",
                 };
-                ui.painter().text(field.center(), Align2::CENTER_CENTER, text, theme.body(), p.dim);
+                let galley = ui.painter().layout(text.to_owned(), theme.body(), p.dim, field.width() - theme.px(24.0));
+                ui.painter().galley(field.center() - galley.size() * 0.5, galley, p.dim);
             }
         }
         response.on_hover_cursor(egui::CursorIcon::ResizeHorizontal).on_hover_text("Root-mean-square difference of a lane's latents from those of the reference at the same noise level: DDIM in 500 steps from the same noise at the same level, which follows the differential equation. Latents have unit deviation. Dots are steps. Samplers that add noise are not meant to follow it. Drag to set the clock.");

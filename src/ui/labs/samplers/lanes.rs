@@ -209,7 +209,7 @@ impl Samplers {
             self.steps_ui(cx, ui, index, below);
         }
         response.on_hover_ui(|ui| {
-            tip(ui, theme, label, "What the model sees at the clock's noise level; at the end the finished picture. “off” is the root-mean-square distance of the latents from the reference at the same level. Click to read about this sampler.");
+            tip(ui, theme, label, "What the model sees at the clock's noise level; at the end the finished picture. It is the x̂₀ that the model sees in the latents of the step that the lane is in. “off” is the root-mean-square distance of the latents from the reference at the same level. Click to read about this sampler.");
         });
     }
 }
@@ -219,7 +219,7 @@ fn told(lane: &Lane, step: Option<&crate::worker::protocol::RaceStep>, finished:
     let spent = |evaluations: usize, ms: f64| format!("{evaluations} ev., {}", seconds(ms));
     match (step, &lane.end) {
         (Some(step), Some(end)) if finished => (format!("{} steps", step.count), spent(end.evaluations, end.elapsed_ms)),
-        (Some(step), _) => (format!("step {} of {}", step.index + 1, step.count), spent(step.evaluations, step.elapsed_ms)),
+        (Some(step), _) => (format!("x̂₀ of step {} of {}", step.index + 1, step.count), spent(step.evaluations, step.elapsed_ms)),
         _ => (String::new(), String::new()),
     }
 }

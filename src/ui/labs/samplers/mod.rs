@@ -20,7 +20,7 @@ use super::{Lab, LabContext};
 use crate::diffusion::prediction::eps_from_x0;
 use crate::diffusion::{Level, SAMPLERS, SamplerInfo};
 use crate::figure::Figure;
-use crate::ui::clock::{Direction, Pace, Stops};
+use crate::ui::clock::{Pace, Stops};
 use crate::ui::export::ink::Ink;
 use crate::ui::widgets::controls::segmented;
 use crate::ui::widgets::textures::Scale;
@@ -209,7 +209,6 @@ impl Lab for Samplers {
         let mut stops: Vec<f64> = cx.session.race.lanes().iter().flat_map(|lane| lane.steps.iter().map(|step| step.timestep)).collect();
         stops.sort_by(|a, b| b.total_cmp(a));
         stops.dedup_by(|a, b| (*a - *b).abs() < 0.5);
-        cx.clock.turn(Direction::Reverse);
         // A lane of a thousand steps would fill the track with marks.
         let marks = if stops.len() > 200 { Vec::new() } else { stops.iter().map(|t| (*t, true)).collect() };
         let ready = !stops.is_empty();

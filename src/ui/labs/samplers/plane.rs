@@ -46,6 +46,9 @@ impl Samplers {
         let response = ui.interact(field, ui.scope_id().with("ways"), Sense::hover());
         let Some(map) = cx.session.race.map().cloned() else {
             response.widget_info(|| WidgetInfo::labeled(Role::Image, true, "Ways of the lanes, not measured yet"));
+            let text = "Drawn once the lanes and the reference have arrived";
+            let galley = ui.painter().layout(text.to_owned(), theme.body(), p.dim, field.width() - theme.px(24.0));
+            ui.painter().galley(field.center() - galley.size() * 0.5, galley, p.dim);
             return;
         };
         let share = format!("{:.0}% of the variance", 100.0 * map.explained);

@@ -283,7 +283,9 @@ fn axes(ui: &Ui, theme: &Theme, plot: &LogPlot, field: Rect, quantity: Quantity,
     let p = theme.palette();
     let font = theme.font(Weight::Medium, 12.0);
     let line = Stroke::new(1.0, p.line);
-    for part in [0.0, 0.5, 1.0] {
+    // Without anything measured there is nothing to number.
+    let numbered = quantity == Quantity::Adherence || high > 2.0;
+    for part in [0.0, 0.5, 1.0].into_iter().filter(|_| numbered) {
         let value = low + part * (high - low);
         let text = match quantity {
             Quantity::Latency => seconds(value),

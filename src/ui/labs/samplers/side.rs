@@ -23,7 +23,7 @@ impl Samplers {
         let formula = row([slope, op("="), row([x(), op("−"), x0_hat]).over(sigma())]);
         equation(ui, theme, &formula, 23.0, "d x over d sigma equals x minus x 0 hat, over sigma");
         ui.label(
-            egui::RichText::new("with x over α, and σ for σ/α (Karras et al. 2022, eq. 1 and 3)")
+            egui::RichText::new("here x stands for x/α and σ for σ/α (Karras et al. 2022, eq. 1 and 3)")
                 .font(theme.small())
                 .color(theme.palette().dim),
         );

@@ -138,7 +138,7 @@ pub fn show<'a>(
     if response.response.has_focus() {
         ui.painter().rect_stroke(rect, theme.px(4.0), Stroke::new(2.0, p.dim), egui::StrokeKind::Outside);
     }
-    if !axes.hint.is_empty() {
+    if !axes.hint.is_empty() && !response.response.dragged() {
         response.response.clone().on_hover_text(axes.hint);
     }
     (response, rect)

@@ -9,7 +9,7 @@ use crate::ui::theme::{Palette, Symbol, Theme};
 use crate::ui::widgets::math::{self, Math, row, sym, word};
 use crate::ui::widgets::meaning::{self, Meaning};
 use crate::ui::widgets::slider;
-use egui::{Color32, Rect, Sense, Stroke, StrokeKind, Ui, Vec2, vec2};
+use egui::{Color32, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, Vec2, vec2};
 use egui_plot::{Line, LineStyle, PlotPoint, PlotPoints, PlotTransform, Points};
 
 /// The quantities plotted, in reading order.
@@ -137,8 +137,8 @@ impl Curves {
     }
 }
 
-/// Lets the arrow keys and dragging across a plot over the timestep move the playhead.
-pub(super) fn scrub(cx: &mut LabContext<'_>, ui: &Ui, response: &egui::Response, rect: Rect, transform: &PlotTransform) {
+/// Lets the arrow keys and dragging across a plot move the clock; `timestep_at` tells which timestep lies under the pointer.
+pub(super) fn scrub(cx: &mut LabContext<'_>, ui: &Ui, response: &egui::Response, rect: Rect, timestep_at: &dyn Fn(Pos2) -> f64) {
     if response.has_focus() {
         // A plot with the keyboard moves its playhead, as the track below does.
         let (steps, _, _) = slider::asked(ui, response, rect);
@@ -149,7 +149,7 @@ pub(super) fn scrub(cx: &mut LabContext<'_>, ui: &Ui, response: &egui::Response,
     }
     if let Some(pointer) = response.interact_pointer_pos() {
         cx.clock.playing &= !response.dragged();
-        cx.clock.set(transform.value_from_position(pointer).x);
+        cx.clock.set(timestep_at(pointer));
     }
     response.clone().on_hover_cursor(egui::CursorIcon::ResizeHorizontal);
 }
@@ -188,9 +188,10 @@ impl Schedules {
             still: false,
         };
         let curves = &self.curves;
+        let scale = [f64::from(rect.width()) / (last + 1.0), f64::from(rect.height()) / (high - low)];
         let (plot, rect) = chart::show(ui, theme, rect, &axes, |plot| {
             for index in in_order(focus) {
-                lines(plot, theme, quantity, index, &curves[index], index == focus);
+                lines(plot, theme, quantity, (index, &curves[index]), scale, index == focus);
             }
             for (index, curves) in curves.iter().enumerate() {
                 let Some(level) = curves.level(timestep.round() as usize) else { continue };
@@ -206,7 +207,7 @@ impl Schedules {
         if let Some(meaning) = quantity.meaning() {
             meaning::mark(ui, theme, rect, meaning);
         }
-        scrub(cx, ui, &plot.response, rect, &plot.transform);
+        scrub(cx, ui, &plot.response, rect, &|pointer| plot.transform.value_from_position(pointer).x);
         if quantity == Quantity::AlphaBar {
             self.handles(cx, ui, &plot.transform);
         }
@@ -244,7 +245,12 @@ impl Schedules {
             if response.has_focus() {
                 ui.painter().circle_stroke(at, radius + theme.px(4.0), Stroke::new(2.0, p.dim));
             }
-            response.on_hover_cursor(egui::CursorIcon::ResizeVertical).on_hover_text(if known(focus).id == FREE {
+            let response = response.on_hover_cursor(egui::CursorIcon::ResizeVertical);
+            if held || steps != 0.0 {
+                // What is dragged is to be seen.
+                continue;
+            }
+            response.on_hover_text(if known(focus).id == FREE {
                 "Drag up or down: the curve follows, and so does the picture below."
             } else {
                 "Drag up or down: the free curve goes on from this one, and the picture below follows."
@@ -287,11 +293,36 @@ fn pull(settings: &mut Settings, values: [f64; 5], point: usize, wanted: f64) {
     settings.focus = FREE.to_owned();
 }
 
-fn lines<'a>(plot: &mut egui_plot::PlotUi<'a>, theme: &Theme, quantity: Quantity, index: usize, curves: &'a Curves, strong: bool) {
+/// Points that lie at least a little apart on screen, where `scale` is how many pixels a unit is; the ends stay. Closer ones would make a
+/// steep line thin.
+pub(super) fn thinned(points: impl IntoIterator<Item = [f64; 2]>, scale: [f64; 2]) -> Vec<[f64; 2]> {
+    const LEAST: f64 = 2.5;
+    let (mut kept, mut last): (Vec<[f64; 2]>, Option<[f64; 2]>) = (Vec::new(), None);
+    for point in points {
+        let far = |from: &[f64; 2]| ((point[0] - from[0]) * scale[0]).hypot((point[1] - from[1]) * scale[1]) >= LEAST;
+        last = if kept.last().is_none_or(far) {
+            kept.push(point);
+            None
+        } else {
+            Some(point)
+        };
+    }
+    kept.extend(last);
+    kept
+}
+
+fn lines<'a>(
+    plot: &mut egui_plot::PlotUi<'a>,
+    theme: &Theme,
+    quantity: Quantity,
+    (index, curves): (usize, &'a Curves),
+    scale: [f64; 2],
+    strong: bool,
+) {
     let p = theme.palette();
     let (color, width) = (p.schedules[index], theme.px(if strong { 4.0 } else { 1.8 }));
     let mut line = |points: &'a [PlotPoint], color: Color32| {
-        let line = Line::new(known(index).label, PlotPoints::Borrowed(points));
+        let line = Line::new(known(index).label, PlotPoints::from(thinned(points.iter().map(|point| [point.x, point.y]), scale)));
         plot.line(line.stroke(Stroke::new(width, color)).style(LineStyle::Solid).allow_hover(false));
     };
     match quantity {
@@ -332,6 +363,17 @@ mod tests {
         assert!(curves.level(5).is_some());
         curves.refresh(Recipe::Nothing, false, 1000);
         assert!(curves.level(5).is_none() && curves.problem.is_none());
+    }
+
+    #[test]
+    fn points_of_a_line_lie_apart_and_its_ends_stay() {
+        let steep: Vec<[f64; 2]> = (0..=1000).map(|i| [f64::from(i), (f64::from(i) - 500.0).tanh()]).collect();
+        let kept = thinned(steep.iter().copied(), [0.3, 100.0]);
+        assert!(kept.len() > 50 && kept.len() < 250, "{}", kept.len());
+        assert_eq!((kept[0], kept[kept.len() - 1]), (steep[0], steep[1000]));
+        let apart = |pair: &[[f64; 2]]| ((pair[1][0] - pair[0][0]) * 0.3).hypot((pair[1][1] - pair[0][1]) * 100.0);
+        assert!(kept[..kept.len() - 1].windows(2).all(|pair| apart(pair) >= 2.5));
+        assert_eq!(thinned([[1.0, 2.0]], [1.0, 1.0]), [[1.0, 2.0]]);
     }
 
     #[test]

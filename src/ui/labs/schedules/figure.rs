@@ -180,7 +180,8 @@ impl Schedules {
         let measured = measured.map(|(index, points)| stroke(ink, index, index == LEARNED, points.into())).collect();
         let bounds = self.curves[focus].schedule.as_ref().map(learning::step_back);
         let bounds = bounds.into_iter().flatten().map(|points| stroke(ink, focus, true, points.into())).collect();
-        let bounds = Chart { playhead: now, ..plain(Self::over_time(cx, ink), up(learning::STEP_BACK), bounds) };
+        let over = Axis { range: (1.0, cx.session.levels.count() as f64), log: true, ..Self::over_time(cx, ink) };
+        let bounds = Chart { playhead: now.map(|t| t + 1.0), ..plain(over, up(learning::STEP_BACK), bounds) };
         vec![
             Panel::new("SNR over time", Body::Chart(bending)).heading(ink.titled(&word("SNR", Symbol::Plain), "between the same ends")),
             Panel::new("variance of the loss", Body::Chart(plain(losses, up(learning::VARIANCE), measured)))

@@ -38,6 +38,14 @@ pub fn position(id: &str) -> Option<usize> {
     (0..COUNT).find(|index| known(*index).id == id)
 }
 
+/// What a schedule is defined by, in TeX and in words.
+pub fn definition(index: usize) -> (&'static str, &'static str) {
+    SCHEDULES.get(index).map_or(
+        (r"\log\frac{\bar\alpha}{1-\bar\alpha} = -\gamma_\eta(u)", "log SNR is what the learned network says, with its sign turned"),
+        |info| (info.tex, info.formula),
+    )
+}
+
 /// A network that was learned here, as it is remembered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Learnt {
@@ -100,8 +108,8 @@ mod tests {
         for index in 0..COUNT {
             assert_eq!(position(known(index).id), Some(index));
         }
-        for index in 0..LEARNED {
-            let recipe = Recipe::Table(index, SCHEDULES[index].defaults());
+        for (index, info) in SCHEDULES.iter().enumerate() {
+            let recipe = Recipe::Table(index, info.defaults());
             let plain = recipe.build(1000, false).expect("the defaults are a schedule").expect("of the table");
             // A flow ends in pure noise by itself.
             assert_eq!(plain.alphas_cumprod()[999] > 0.0, known(index).id != "flow", "{}", known(index).id);

@@ -12,7 +12,7 @@ use crate::ui::theme::{Palette, Symbol};
 use crate::ui::widgets::controls::text_button;
 use crate::ui::widgets::math::{Math, row, sym, word};
 use crate::worker::protocol::{LearnRequest, LearnStep, Slot};
-use egui::{Rect, Stroke, Ui};
+use egui::{Rect, Stroke, Ui, vec2};
 use egui_plot::{FilledArea, Line, PlotPoints, Points};
 use std::f64::consts::LN_10;
 use std::sync::Arc;
@@ -46,13 +46,14 @@ fn over_time(count: usize, log_snr: impl Fn(f64) -> f64) -> Vec<[f64; 2]> {
     (0..=POINTS).map(point).collect()
 }
 
-/// The lower and the upper bound of the variance of a step back from each timestep to the one before it, at some of them.
+/// The lower and the upper bound of the variance of a step back from a timestep to the one before it, over the timestep counted from
+/// 1: for all of the first ones, where the two part, and for ever fewer of the others. The last step, to clean data, adds nothing.
 pub(super) fn step_back(schedule: &NoiseSchedule) -> [Vec<[f64; 2]>; 2] {
-    let stride = (schedule.len() / 250).max(1);
+    let next = |t: &usize| Some(t + 1 + t / 40).filter(|t| *t < schedule.len());
+    let visited: Vec<usize> = std::iter::successors(Some(1).filter(|t| *t < schedule.len()), next).collect();
     Variance::ALL.map(|variance| {
-        let at = |t: usize| [t as f64, variance.between(schedule.level(t), schedule.level(t - 1))];
-        // The step to clean data adds nothing.
-        (1..schedule.len()).step_by(stride).map(at).collect()
+        let at = |t: &usize| [(t + 1) as f64, variance.between(schedule.level(*t), schedule.level(*t - 1))];
+        visited.iter().map(at).collect()
     })
 }
 
@@ -142,7 +143,7 @@ impl Schedules {
         let of_network = |network: &MonotoneNetwork| over_time(count, |time| -network.at(time).value);
         let of_schedule = |schedule: &NoiseSchedule| {
             let level = |t: usize| [t as f64, schedule.level(t).log_snr().max(-60.0) / LN_10];
-            (0..count).step_by((count / POINTS).max(1)).map(level).collect::<Vec<_>>()
+            (0..count).step_by((count / POINTS).max(1)).chain([count - 1]).map(level).collect::<Vec<_>>()
         };
         let ends = learned.as_ref().map_or_else(
             || {
@@ -194,7 +195,7 @@ impl Schedules {
                 plot.points(Points::new("now", dot).radius(theme.px(4.0)).color(p.schedules[LEARNED]));
             }
         });
-        scrub(cx, ui, &plot.response, rect, &plot.transform);
+        scrub(cx, ui, &plot.response, rect, &|pointer| plot.transform.value_from_position(pointer).x);
     }
 
     fn variances(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui, rect: Rect) {
@@ -211,7 +212,8 @@ impl Schedules {
         };
         let curves = variance_curves(cx.session.learning.steps());
         let newest = cx.session.learning.newest().map(|step| errors(step)).unwrap_or_default();
-        chart::show(ui, theme, rect, &axes, move |plot| {
+        let empty = curves.is_empty();
+        let (_, shown) = chart::show(ui, theme, rect, &axes, move |plot| {
             for (index, points) in curves {
                 let points: Vec<[f64; 2]> = points.into_iter().map(|[losses, value]| [losses, decade(value)]).collect();
                 let width = theme.px(if index == LEARNED { 4.0 } else { 1.8 });
@@ -225,6 +227,11 @@ impl Schedules {
                 plot.points(Points::new("now", [x, decade(value)]).radius(theme.px(4.0)).color(p.schedules[index]));
             }
         });
+        if empty {
+            let text = "Press “Learn a schedule”: losses are measured along the curve and along two others.";
+            let galley = ui.painter().layout(text.to_owned(), theme.body(), p.dim, shown.width() - theme.px(80.0));
+            ui.painter().galley(shown.center() - galley.size() * 0.5 + vec2(theme.px(16.0), 0.0), galley, p.dim);
+        }
     }
 
     /// The title of the plot of the bounds.
@@ -245,17 +252,14 @@ impl Schedules {
         let axes = Axes {
             name: "Plot of the bounds of the variance of a step back",
             title: Self::bounds_title(),
-            hint: "For the schedule in focus. β is right for data that is pure noise, β̃ for data that is a single point. Improved DDPM (Nichol and Dhariwal 2021) learns where between the two, in the logarithm; the model here does not, so its sampler takes one of them. They part only near the picture. Drag to set the clock.",
-            x: Span { low: 0.0, high: cx.clock.last() + 1.0, every: 250.0, ticks: Ticks::Plain(0) },
+            hint: "For the schedule in focus. β is right for data that is pure noise, β̃ for data that is a single point. Improved DDPM (Nichol and Dhariwal 2021) learns where between the two, in the logarithm; the model here does not, so its sampler takes one of them. They part only near the picture, so the timestep is on a logarithmic axis, counted from 1. Drag to set the clock.",
+            x: Span { low: 0.0, high: (cx.clock.last() + 1.0).log10(), every: 1.0, ticks: Ticks::Decades },
             y: Span { low, high, every: 2.0, ticks: Ticks::Decades },
-            playhead: Some(cx.clock.position()),
+            playhead: Some((cx.clock.position() + 1.0).log10()),
             still: false,
         };
-        let bounds = self.curves[focus]
-            .schedule
-            .as_ref()
-            .map(step_back)
-            .map(|bounds| bounds.map(|bound| bound.into_iter().map(|[t, value]| [t, decade(value)]).collect::<Vec<_>>()));
+        let bounds = self.curves[focus].schedule.as_ref().map(step_back);
+        let bounds = bounds.map(|bounds| bounds.map(|bound| bound.into_iter().map(|point| point.map(decade)).collect::<Vec<_>>()));
         let (plot, rect) = chart::show(ui, theme, rect, &axes, move |plot| {
             let Some([small, large]) = bounds else { return };
             let hue = p.schedules[focus];
@@ -268,7 +272,7 @@ impl Schedules {
                 plot.line(line.stroke(Stroke::new(theme.px(width), hue)).allow_hover(false));
             }
         });
-        scrub(cx, ui, &plot.response, rect, &plot.transform);
+        scrub(cx, ui, &plot.response, rect, &|pointer| 10_f64.powf(plot.transform.value_from_position(pointer).x) - 1.0);
     }
 }
 
@@ -314,8 +318,9 @@ mod tests {
     fn the_bounds_of_a_step_back_are_those_of_the_paper() {
         let schedule = SCHEDULES[0].build(&[], 1000).expect("linear");
         let [small, large] = step_back(&schedule);
+        assert!(small.len() > 100 && small.last().is_some_and(|[t, _]| *t > 950.0), "{}", small.len());
         for ([t, small], [_, large]) in small.into_iter().zip(large) {
-            let t = t as usize;
+            let t = t as usize - 1;
             let alphas = schedule.alphas_cumprod();
             let tilde = (1.0 - alphas[t - 1]) / (1.0 - alphas[t]) * schedule.betas()[t];
             assert!((large / schedule.betas()[t] - 1.0).abs() < 1e-9 && (small / tilde - 1.0).abs() < 1e-9);

@@ -189,7 +189,6 @@ impl Lab for Schedules {
             return Pace { stops: Stops::Every(10), ..Pace::default() };
         }
         self.ask_sampling(cx);
-        cx.clock.turn(Direction::Reverse);
         let mut stops: Vec<f64> = cx.session.crossing.lanes().iter().flat_map(|lane| lane.steps.iter().map(|step| step.timestep)).collect();
         stops.sort_by(|a, b| b.total_cmp(a));
         stops.dedup_by(|a, b| (*a - *b).abs() < 0.5);
@@ -269,6 +268,9 @@ impl Schedules {
         let mut child = ui.new_child(UiBuilder::new().max_rect(rect).layout(egui::Layout::right_to_left(egui::Align::Center)));
         if segmented(&mut child, theme, &mut cx.work.schedules.view, VIEWS) {
             cx.zoom.go(zoom::Level::Overview);
+            if cx.work.schedules.view == View::Sampling {
+                cx.clock.turn(Direction::Reverse);
+            }
         }
         let rest = child.available_rect_before_wrap();
         let mut left = ui.new_child(UiBuilder::new().max_rect(rest).layout(egui::Layout::left_to_right(egui::Align::Center)));

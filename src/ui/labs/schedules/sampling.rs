@@ -164,7 +164,7 @@ impl Schedules {
             let text = match (current, lane.finished(position)) {
                 (false, _) => "as it was before".to_owned(),
                 (true, Some(_)) => "finished".to_owned(),
-                (true, None) => format!("step {} of {}", step.index + 1, step.count),
+                (true, None) => format!("x̂₀ of step {} of {}", step.index + 1, step.count),
             };
             let at = ui.painter().text(pos2(place.left(), y), Align2::LEFT_CENTER, text, font.clone(), p.text);
             if let Some(off) = self.off(cx, index, position).filter(|off| off.is_finite()) {

@@ -1,8 +1,8 @@
 //! The panel at the side: the schedule in focus as an equation with live numbers, what is in view, and its parameters.
 
 use super::curves::Curves;
-use super::known::{FREE, Known, LEARNED, known, position};
-use super::{STEPS, Schedules, View, learning};
+use super::known::{FREE, Known, LEARNED, definition, known, position};
+use super::{STEPS, Schedules, View, learning, weights};
 use crate::diffusion::objective::{MIN_SNR_GAMMA, eps_weight};
 use crate::diffusion::{Level, ScheduleInfo};
 use crate::ui::labs::LabContext;
@@ -29,12 +29,18 @@ impl Schedules {
         let index = Self::focus(cx);
         let info = known(index);
         let level = self.curves[index].level(cx.clock.timestep());
-        ui.label(egui::RichText::new(info.label).font(theme.font(Weight::SemiBold, 21.0)));
-        ui.label(egui::RichText::new(info.paper).font(theme.small()).color(theme.palette().dim));
+        // Each formula stands under its own source.
+        let (title, source) = match cx.work.schedules.view {
+            View::Curves | View::Sampling => (info.label, info.paper),
+            View::Weights => ("Where the effort goes", "Kingma and Gao 2023, arXiv 2303.00848"),
+            View::Learning => ("Learned", known(LEARNED).paper),
+        };
+        ui.label(egui::RichText::new(title).font(theme.font(Weight::SemiBold, 21.0)));
+        ui.label(egui::RichText::new(source).font(theme.small()).color(theme.palette().dim));
         ui.add_space(theme.px(6.0));
         match cx.work.schedules.view {
             View::Curves => self.product(cx, ui, level),
-            View::Weights => Self::effort(cx, ui, level),
+            View::Weights => self.effort(cx, ui, info, level),
             View::Sampling => self.sampled(cx, ui, index),
             View::Learning => self.learned_ui(cx, ui, index),
         }
@@ -47,16 +53,18 @@ impl Schedules {
     fn product(&self, cx: &LabContext<'_>, ui: &mut Ui, level: Option<Level>) {
         let theme = cx.theme;
         let timestep = cx.clock.timestep();
+        let (definition, spoken) = definition(Self::focus(cx));
+        equation(ui, theme, &math::raw(definition), 17.0, spoken);
         let alpha = || sym("α", Symbol::Signal).bar().with_index("t").meaning(Meaning::AlphaBar);
         let product = row([
             alpha(),
             op("="),
-            math::raw(r"\prod_{s=0}^{t}"),
+            math::raw(r"\prod_{i=0}^{t}"),
             word(" (1 − ", Symbol::Plain),
-            sym("β", Symbol::Plain).with_index("s").meaning(Meaning::Beta),
+            sym("β", Symbol::Plain).with_index("i").meaning(Meaning::Beta),
             word(")", Symbol::Plain),
         ]);
-        equation(ui, theme, &product, 22.0, "alpha bar t is the product of 1 minus beta s for all s up to t");
+        equation(ui, theme, &product, 22.0, "alpha bar t is the product of 1 minus beta i for all i up to t");
         if let Some(level) = level {
             let live = row([alpha(), op("="), num(level.alpha_bar(), 1, 4, Symbol::Signal)]);
             equation(ui, theme, &live, 22.0, &format!("alpha bar at t {timestep} is {:.4}", level.alpha_bar()));
@@ -87,29 +95,36 @@ impl Schedules {
     }
 
     /// What training does with the schedule in focus.
-    fn effort(cx: &LabContext<'_>, ui: &mut Ui, level: Option<Level>) {
+    fn effort(&self, cx: &LabContext<'_>, ui: &mut Ui, info: Known, level: Option<Level>) {
         let theme = cx.theme;
         let own = &cx.work.schedules;
-        let lambda = || sym("λ", Symbol::Plain);
+        let schedule = self.curves[Self::focus(cx)].schedule.as_ref();
+        let looks = schedule.zip(level).and_then(|(schedule, level)| weights::density_at(schedule, level));
+        let of_lambda =
+            |name: &str, symbol| row([sym(name, symbol), word("(", Symbol::Plain), sym("λ", Symbol::Plain), word(")", Symbol::Plain)]);
         let formula = row([
             sym("L", Symbol::Plain),
             op("="),
-            math::raw(r"\tfrac{1}{2}\int "),
-            sym("w", Symbol::Guided),
-            word("(", Symbol::Plain),
-            lambda(),
-            word(") ", Symbol::Plain),
-            math::raw(r"\|\epsilon-\hat\epsilon\|^2\,"),
+            math::raw(r"\int "),
+            of_lambda("w", Symbol::Guided),
+            math::raw(r"\,\|\varepsilon-\hat\varepsilon\|^2\,"),
             word("d", Symbol::Plain),
-            lambda(),
+            sym("λ", Symbol::Plain),
         ]);
-        equation(ui, theme, &formula, 20.0, "the loss is half the integral of a weight times the squared error of the noise over lambda");
-        let names = row([lambda(), word(" = log SNR", Symbol::Plain)]);
-        equation(ui, theme, &names, 17.0, "lambda is the logarithm of the signal-to-noise ratio");
+        equation(ui, theme, &formula, 20.0, "the loss is the integral of a weight times the squared error of the noise over lambda");
+        let parts = row([of_lambda("w", Symbol::Guided), op("="), of_lambda("p", Symbol::Plain), of_lambda("c", Symbol::Plain)]);
+        equation(ui, theme, &parts, 20.0, "the weight is how often training looks times what an error counts");
+        let names = row([sym("λ", Symbol::Plain), op("="), math::raw(r"\log_{10}\mathrm{SNR}")]);
+        equation(ui, theme, &names, 17.0, "lambda is the logarithm of the signal-to-noise ratio to the base of ten");
+        ui.label(egui::RichText::new(format!("{}, at the clock", info.label)).font(theme.small()).color(theme.palette().dim));
         if let Some(level) = level {
             let counts = eps_weight(own.compared.prediction(), level, own.min_snr.then_some(MIN_SNR_GAMMA));
-            readout(ui, theme, "SNR at the clock", &scientific(level.snr()), Symbol::Plain);
-            readout(ui, theme, "an error of ε counts there", &scientific(counts), Symbol::Guided);
+            readout(ui, theme, "SNR", &scientific(level.snr()), Symbol::Plain);
+            if let Some(looks) = looks {
+                readout(ui, theme, "how often it looks, p", &scientific(looks), Symbol::Plain);
+                readout(ui, theme, "what an error of ε counts, c", &scientific(counts), Symbol::Plain);
+                readout(ui, theme, "weight w", &scientific(looks * counts), Symbol::Guided);
+            }
         }
         ui.add_space(theme.px(8.0));
         paragraph(
@@ -200,9 +215,9 @@ impl Schedules {
         paragraph(
             ui,
             theme,
-            "The loss is an integral over γ and does not depend on the schedule. But training looks at one random time only, and how far \
-             that look is from the whole does: the best schedule makes every look worth the same. The model stays as it is; the curve \
-             is fitted to its real losses.",
+            "This loss, the bound on the likelihood (every λ weighs the same), is an integral over γ: the schedule does not change it. But \
+             training looks at one random time only, and how far that look is from the whole does depend on it. The learned curve makes \
+             every look worth the same: best for knowing this loss from few looks, not for how pictures look. The model stays as it is.",
         );
         section(ui, theme, "Another thing that can be learned");
         paragraph(
@@ -269,7 +284,8 @@ impl Schedules {
         let changed = own.params.contains_key(info.id) || own.zero_terminal.contains(info.id) || (learned && own.learned.is_some());
         ui.add_enabled_ui(changed, |ui| {
             let hint = if learned { "Back to the curve that the model brings." } else { "Puts the parameters of this schedule back." };
-            if text_button(ui, theme, None, "Defaults", hint).clicked() {
+            let label = if learned { "The model's own" } else { "Defaults" };
+            if text_button(ui, theme, None, label, hint).clicked() {
                 own.params.remove(info.id);
                 own.zero_terminal.remove(info.id);
                 if learned {

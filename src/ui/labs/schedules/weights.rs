@@ -1,7 +1,7 @@
 //! Where on the axis of the signal-to-noise ratio training spends its effort: how often it looks there, and what a look weighs.
 
 use super::chart::{self, Axes, Span, Ticks};
-use super::curves::in_order;
+use super::curves::{in_order, scrub};
 use super::known::known;
 use super::{Compared, Schedules};
 use crate::diffusion::objective::{MIN_SNR_GAMMA, eps_weight, log_snr_density};
@@ -10,7 +10,6 @@ use crate::ui::labs::LabContext;
 use crate::ui::labs::targets::hat;
 use crate::ui::theme::Symbol;
 use crate::ui::widgets::math::{Math, row, word};
-use crate::ui::widgets::slider;
 use egui::{Rect, Stroke, Ui};
 use egui_plot::{Line, PlotPoints, Points};
 use std::f64::consts::LN_10;
@@ -53,6 +52,13 @@ pub(super) fn points(schedule: &NoiseSchedule, quantity: Quantity, compared: Com
     inside.map(|(log_snr, density)| [log_snr.exp(), value(log_snr, density)]).collect()
 }
 
+/// How often training looks at a level along a schedule, per decade; none beyond its ends.
+pub(super) fn density_at(schedule: &NoiseSchedule, level: Level) -> Option<f64> {
+    let all = log_snr_density(schedule, EVERY);
+    let after = all.iter().position(|[log_snr, _]| *log_snr <= level.log_snr())?;
+    Some(all[after][1] * LN_10)
+}
+
 impl Schedules {
     pub(super) fn weights_ui(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui, rect: Rect) {
         let gap = cx.theme.px(18.0);
@@ -71,10 +77,10 @@ impl Schedules {
     /// What stands above a plot.
     pub(super) fn weight_title(cx: &LabContext<'_>, quantity: Quantity) -> Math {
         match quantity {
-            Quantity::Density => word("how often training looks, per decade", Symbol::Quiet),
+            Quantity::Density => row([word("p, how often training looks, per decade of SNR", Symbol::Quiet)]),
             Quantity::Weight => {
                 let hat = hat(cx.work.schedules.compared.prediction());
-                let what = row([word("weight of an error of the noise, comparing ", Symbol::Quiet), hat]);
+                let what = row([word("w, the weight of an error, comparing ", Symbol::Quiet), hat]);
                 if cx.work.schedules.min_snr { row([what, word(" with Min-SNR", Symbol::Quiet)]) } else { what }
             }
         }
@@ -138,19 +144,12 @@ impl Schedules {
                 plot.points(Points::new("now", dot).radius(theme.px(4.0)).color(p.schedules[index]));
             }
         });
-        if plot.response.has_focus() {
-            let (steps, _, _) = slider::asked(ui, &plot.response, rect);
-            if steps != 0.0 {
-                cx.clock.playing = false;
-                cx.clock.set(cx.clock.position().round() + 10.0 * steps);
-            }
-        }
-        if let (Some(pointer), Some(schedule)) = (plot.response.interact_pointer_pos(), &self.curves[focus].schedule) {
-            cx.clock.playing &= !plot.response.dragged();
-            let wanted = Level::from_log_snr(-plot.transform.value_from_position(pointer).x * LN_10);
-            cx.clock.set(schedule.timestep_of(wanted));
-        }
-        plot.response.on_hover_cursor(egui::CursorIcon::ResizeHorizontal);
+        let schedule = self.curves[focus].schedule.as_ref();
+        let (now, transform) = (cx.clock.position(), plot.transform);
+        scrub(cx, ui, &plot.response, rect, &|pointer| {
+            let level = Level::from_log_snr(-transform.value_from_position(pointer).x * LN_10);
+            schedule.map_or(now, |schedule| schedule.timestep_of(level))
+        });
     }
 }
 

@@ -27,6 +27,9 @@ use egui::{Rect, Ui, UiBuilder, pos2, vec2};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// Seconds for which the clock rests before the model looks once more.
+const REST_SECS: f64 = 0.12;
+
 /// The three answers of this lab.
 pub const ANSWERS: [PredictionType; 3] = [PredictionType::Epsilon, PredictionType::Sample, PredictionType::VPrediction];
 
@@ -134,6 +137,8 @@ pub struct Targets {
     /// Those of every look, by falling timestep, and what they were made of.
     answers: Vec<Answers>,
     made_of: Option<(HostTensor, u64, usize)>,
+    /// Where the clock rests, and since when.
+    resting: Option<(f64, f64)>,
     /// The picture with the error: where and how it was made, and its latents.
     off: Option<(f64, PredictionType, f64, HostTensor)>,
 }
@@ -211,6 +216,13 @@ impl Targets {
 impl Lab for Targets {
     fn logic(&mut self, cx: &mut LabContext<'_>) -> Pace {
         ForwardReverse::ask_looks(cx);
+        // When the clock rests, the model looks at exactly its timestep.
+        let position = cx.clock.position();
+        if cx.clock.playing || self.resting.is_none_or(|(at, _)| at != position) {
+            self.resting = Some((position, cx.now_secs));
+        } else if self.resting.is_some_and(|(_, since)| cx.now_secs - since > REST_SECS) {
+            cx.session.ask_look(cx.clock.timestep());
+        }
         self.refresh(cx);
         if cx.session.card.is_some()
             && let Some(latents) = self.off(cx).filter(HostTensor::is_finite)
@@ -251,7 +263,8 @@ impl Lab for Targets {
         let run = &cx.session.forward;
         let looked = run.is_stopped() || (run.is_current() && !run.is_running() && !self.answers.is_empty());
         let decoded = self.off.as_ref().is_none_or(|(.., latents)| !latents.is_finite() || cx.session.decoded(latents).is_some());
-        cx.session.picture.is_some() && looked && decoded
+        let exactly = cx.clock.playing || cx.session.looked_at(cx.clock.timestep());
+        cx.session.picture.is_some() && looked && exactly && decoded
     }
 
     fn figure(&mut self, cx: &mut LabContext<'_>, ink: &Ink) -> Option<Figure> {
