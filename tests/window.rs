@@ -335,13 +335,21 @@ fn the_keyboard_reaches_every_button() {
     }
 }
 
+/// Gives the lab the whole screen, and reads how to leave it.
+fn present(harness: &mut Harness<'_, App>) {
+    harness.key_press(Key::F11);
+    harness.run_steps(5);
+    assert!(harness.query_by_label_contains("Esc leads back").is_some());
+    harness.get_by_label("Dismiss").click();
+    harness.run_steps(3);
+}
+
 #[test]
 fn presenting_hides_the_bars_and_makes_everything_larger() {
     let (mut harness, _) = open_at([1440.0, 900.0], LABS[0].id);
     let before = harness.get_by_label("Play").rect().width();
     assert!(harness.query_by_label("Help").is_some());
-    harness.key_press(Key::F11);
-    harness.run_steps(5);
+    present(&mut harness);
     assert!(harness.query_by_label("Help").is_none() && harness.query_by_label("Prompt").is_none());
     assert!(harness.get_by_label("Play").rect().width() > before * 1.1);
     settle(&mut harness);
@@ -349,8 +357,7 @@ fn presenting_hides_the_bars_and_makes_everything_larger() {
     for size in SIZES {
         for lab in LABS {
             let (mut harness, _) = open_at(size, lab.id);
-            harness.key_press(Key::F11);
-            harness.run_steps(5);
+            present(&mut harness);
             settle(&mut harness);
             harness.run_steps(3);
             assert!(faults(&harness).is_empty(), "{} at {size:?}: {:?}", lab.id, faults(&harness));

@@ -43,7 +43,7 @@ impl App {
             Action::Present => {
                 self.presenting = !self.presenting;
                 if self.presenting {
-                    self.session.notices.push(Tone::Done, "F11 leads back. Space plays, 1 to 5 are the labs, ? lists all keys.");
+                    self.session.notices.push(Tone::Done, "Esc leads back. Space plays, 1 to 5 are the labs, ? lists all keys.");
                 }
                 ctx.send_viewport_cmd(egui::ViewportCommand::Fullscreen(self.presenting));
             }

@@ -203,11 +203,13 @@ fn timestep_of(place: &Place) -> f64 {
 
 /// The noisy latents decoded, where the forward run has looked.
 fn latent_places(cx: &LabContext<'_>, count: usize) -> Vec<Place> {
-    let frames = cx.session.forward.frames();
+    // Looks taken where the clock rested are no part of it.
+    let own = cx.session.forward.request().map_or(&[][..], |request| &request.timesteps);
+    let frames: Vec<_> = cx.session.forward.frames().iter().filter(|frame| own.contains(&(frame.timestep.round() as usize))).collect();
     let count = count.min(frames.len());
     // By rising timestep, which is from the end.
     let indices = (0..count).map(|i| frames.len() - 1 - (i * (frames.len() - 1) + (count - 1) / 2) / (count - 1).max(1));
-    indices.map(|index| of_frame(frames.get(index))).collect()
+    indices.map(|index| of_frame(frames.get(index).copied())).collect()
 }
 
 /// Both pictures of a place, larger.

@@ -7,7 +7,8 @@ use crate::diffusion::objective::{MIN_SNR_GAMMA, eps_weight};
 use crate::diffusion::{Level, ScheduleInfo};
 use crate::ui::labs::LabContext;
 use crate::ui::theme::{Symbol, Weight};
-use crate::ui::widgets::controls::{math_readout, paragraph, progress, readout, section, segmented, text_button};
+use crate::ui::widgets::controls::{Look, icon_button, math_readout, paragraph, progress, readout, section, segmented, text_button};
+use crate::ui::widgets::icons::Icon;
 use crate::ui::widgets::math::{self, Math, equation, num, op, row, scientific, sym, word};
 use crate::ui::widgets::meaning::Meaning;
 use crate::ui::widgets::slider::{self, Spec};
@@ -237,18 +238,32 @@ impl Schedules {
         let theme = cx.theme;
         let curves: &Curves = &self.curves[index];
         section(ui, theme, "Parameters");
-        if curves.schedule.is_some() {
-            ui.add_space(theme.px(4.0));
-            let mut zero = cx.work.schedules.zero_terminal.contains(info.id);
-            if segmented(ui, theme, &mut zero, TERMINAL) {
+        let own = &mut cx.work.schedules;
+        let learned = position(info.id) == Some(LEARNED);
+        let changed = own.params.contains_key(info.id) || own.zero_terminal.contains(info.id) || (learned && own.learned.is_some());
+        ui.add_space(theme.px(4.0));
+        // Above the sliders, so that it is in reach however many these are.
+        ui.horizontal(|ui| {
+            let mut zero = own.zero_terminal.contains(info.id);
+            if curves.schedule.is_some() && segmented(ui, theme, &mut zero, TERMINAL) {
                 if zero {
-                    cx.work.schedules.zero_terminal.insert(info.id.to_owned());
+                    own.zero_terminal.insert(info.id.to_owned());
                 } else {
-                    cx.work.schedules.zero_terminal.remove(info.id);
+                    own.zero_terminal.remove(info.id);
                 }
             }
-            ui.add_space(theme.px(4.0));
-        }
+            ui.add_enabled_ui(changed, |ui| {
+                let hint = if learned { "Back to the curve that the model brings." } else { "Puts the parameters of this schedule back." };
+                if icon_button(ui, theme, Icon::Reset, 32.0, Look::Plain, false, "Defaults", hint).clicked() {
+                    own.params.remove(info.id);
+                    own.zero_terminal.remove(info.id);
+                    if learned {
+                        own.learned = None;
+                    }
+                }
+            });
+        });
+        ui.add_space(theme.px(4.0));
         let mut params = cx.work.schedules.params_of(index);
         if info.params.is_empty() {
             let text = if curves.schedule.is_some() {
@@ -280,18 +295,5 @@ impl Schedules {
             let text = format!("These parameters give no schedule: {problem}. The curves of the last that did are shown.");
             ui.label(egui::RichText::new(text).font(theme.small()).color(theme.palette().danger));
         }
-        let learned = position(info.id) == Some(LEARNED);
-        let changed = own.params.contains_key(info.id) || own.zero_terminal.contains(info.id) || (learned && own.learned.is_some());
-        ui.add_enabled_ui(changed, |ui| {
-            let hint = if learned { "Back to the curve that the model brings." } else { "Puts the parameters of this schedule back." };
-            let label = if learned { "The model's own" } else { "Defaults" };
-            if text_button(ui, theme, None, label, hint).clicked() {
-                own.params.remove(info.id);
-                own.zero_terminal.remove(info.id);
-                if learned {
-                    own.learned = None;
-                }
-            }
-        });
     }
 }

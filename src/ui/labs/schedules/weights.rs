@@ -80,8 +80,8 @@ impl Schedules {
             Quantity::Density => row([word("p, how often training looks, per decade of SNR", Symbol::Quiet)]),
             Quantity::Weight => {
                 let hat = hat(cx.work.schedules.compared.prediction());
-                let what = row([word("w, the weight of an error, comparing ", Symbol::Quiet), hat]);
-                if cx.work.schedules.min_snr { row([what, word(" with Min-SNR", Symbol::Quiet)]) } else { what }
+                let what = row([word("w, weight of an error, comparing ", Symbol::Quiet), hat]);
+                if cx.work.schedules.min_snr { row([what, word(", Min-SNR", Symbol::Quiet)]) } else { what }
             }
         }
     }
