@@ -91,8 +91,8 @@ pub fn show<'a>(
     child.visuals_mut().extreme_bg_color = p.panel;
     let (x, y, playhead) = (axes.x, axes.y, axes.playhead);
     let stroke = Stroke::new(theme.px(2.0), p.text);
-    // A little room beyond both ends, so that numbers and curves there are whole.
-    let room = 0.012 * (x.high - x.low);
+    // A little room beyond both ends, so that numbers, curves and the points that are dragged are whole there.
+    let room = 0.025 * (x.high - x.low);
     let response = Plot::new(axes.name)
         .width(rect.width())
         .height(rect.height())
