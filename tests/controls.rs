@@ -10,7 +10,7 @@ use egui::{Key, Pos2, Rect, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use std::fmt::Write;
-use support::{Control, StandIn};
+use support::{Control, StandIn, settle, window};
 
 /// A lab in one of its faces.
 #[derive(Debug, Clone, Copy)]
@@ -39,11 +39,7 @@ fn open(face: Face) -> (Harness<'static, App>, Control) {
     let backend = Box::new(StandIn::new(control.clone()));
     let save_into = Some(std::env::temp_dir());
     let options = Options { playing: false, lab: Some(face.lab.to_owned()), save_into, ..Options::default() };
-    let mut harness = Harness::builder()
-        .with_size([1440.0, 900.0])
-        .with_max_steps(400)
-        .with_step_dt(1.0 / 30.0)
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
+    let mut harness = window(backend, options, [1440.0, 900.0]);
     settle(&mut harness);
     for label in face.chosen {
         harness.get_by_role_and_label(Role::RadioButton, label).click();
@@ -65,16 +61,6 @@ fn open(face: Face) -> (Harness<'static, App>, Control) {
     // Let undo take in what was done so far.
     harness.run_steps(40);
     (harness, control)
-}
-
-fn settle(harness: &mut Harness<'_, App>) {
-    for _ in 0..900 {
-        harness.step();
-        if harness.state().is_settled() {
-            return;
-        }
-    }
-    panic!("the window did not come to rest: {:?}", harness.state().session().notices);
 }
 
 /// All controls that can be worked now. What would open a dialog of the system is left out, and what is chosen already.

@@ -8,7 +8,7 @@ use diffuscope::ui::{App, Options, Settings};
 use diffuscope::worker::protocol::{Command, DeviceKind};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use support::{Control, StandIn};
+use support::{Control, StandIn, settle_within, window};
 
 fn open(device: DeviceKind, failure: Option<&str>) -> (Harness<'static, App>, Control) {
     let control = Control::default();
@@ -17,22 +17,13 @@ fn open(device: DeviceKind, failure: Option<&str>) -> (Harness<'static, App>, Co
     }
     let backend = Box::new(StandIn::with_channels(control.clone(), support::CHANNELS));
     let options = Options { playing: false, device: Some(device), ..Options::default() };
-    let harness = Harness::builder()
-        .with_size([1400.0, 860.0])
-        .with_max_steps(400)
-        .with_step_dt(1.0 / 30.0)
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
+    let harness = window(backend, options, [1400.0, 860.0]);
     (harness, control)
 }
 
+/// Frames until all that is to be seen is there.
 fn settle(harness: &mut Harness<'_, App>) {
-    for _ in 0..600 {
-        harness.step();
-        if harness.state().is_settled() {
-            return;
-        }
-    }
-    panic!("the window did not come to rest");
+    settle_within(harness, 600);
 }
 
 fn look(harness: &mut Harness<'_, App>, name: &str) {

@@ -19,17 +19,13 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use std::path::Path;
 use std::sync::Arc;
-use support::{Control, StandIn};
+use support::{Control, StandIn, window};
 
 fn open(folder: &Path) -> (Harness<'static, App>, Control) {
     let control = Control::default();
     let backend = Box::new(StandIn::new(control.clone()));
     let options = Options { playing: false, save_into: Some(folder.to_owned()), ..Options::default() };
-    let mut harness = Harness::builder()
-        .with_size([1400.0, 860.0])
-        .with_max_steps(400)
-        .with_step_dt(1.0 / 30.0)
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
+    let mut harness = window(backend, options, [1400.0, 860.0]);
     settle(&mut harness);
     (harness, control)
 }

@@ -11,7 +11,7 @@ use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use support::{Control, StandIn};
+use support::{Control, StandIn, settle, window};
 
 fn open_with(size: [f32; 2], theme: ThemeChoice) -> (Harness<'static, App>, Control) {
     let control = Control::default();
@@ -20,28 +20,13 @@ fn open_with(size: [f32; 2], theme: ThemeChoice) -> (Harness<'static, App>, Cont
 
 fn open_over(backend: Box<dyn Backend>, size: [f32; 2], theme: ThemeChoice) -> Harness<'static, App> {
     let options = Options { playing: false, theme: Some(theme), lab: Some("forward-reverse".to_owned()), ..Options::default() };
-    Harness::builder()
-        .with_size(size)
-        .with_max_steps(400)
-        .with_step_dt(1.0 / 30.0)
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options))
+    window(backend, options, size)
 }
 
 fn open() -> (Harness<'static, App>, Control) {
     let (mut harness, control) = open_with([1400.0, 860.0], ThemeChoice::Dark);
     settle(&mut harness);
     (harness, control)
-}
-
-/// Frames until all that is to be seen is there.
-fn settle(harness: &mut Harness<'_, App>) {
-    for _ in 0..900 {
-        harness.step();
-        if harness.state().is_settled() {
-            return;
-        }
-    }
-    panic!("the window did not come to rest: busy {}", harness.state().session().is_busy());
 }
 
 fn at(harness: &mut Harness<'_, App>, timestep: f64, direction: Direction) {

@@ -14,7 +14,7 @@ use egui::{Key, pos2, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use std::sync::Arc;
-use support::{Control, StandIn};
+use support::{Control, StandIn, window};
 
 /// The real worker, to look at.
 struct Real(Worker);
@@ -44,11 +44,7 @@ fn open_at(size: [f32; 2], theme: ThemeChoice) -> (Harness<'static, App>, Contro
     let backend: Box<dyn Backend> =
         if real { Box::new(Real(Worker::spawn(Arc::new(|| {})))) } else { Box::new(StandIn::new(control.clone())) };
     let options = Options { playing: false, lab: Some("guidance".into()), theme: Some(theme), ..Options::default() };
-    let harness = Harness::builder()
-        .with_size(size)
-        .with_max_steps(400)
-        .with_step_dt(1.0 / 30.0)
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
+    let harness = window(backend, options, size);
     (harness, control)
 }
 

@@ -9,30 +9,16 @@ use egui::accesskit::Role;
 use egui::{Key, Modifiers, Rect, pos2, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
-use support::{Control, StandIn};
+use support::{Control, StandIn, settle, window};
 
 fn open(lab: &str) -> (Harness<'static, App>, Control) {
     let control = Control::default();
     let backend = Box::new(StandIn::new(control.clone()));
     let options = Options { playing: false, lab: Some(lab.to_owned()), ..Options::default() };
-    let mut harness = Harness::builder()
-        .with_size([1440.0, 900.0])
-        .with_max_steps(400)
-        .with_step_dt(1.0 / 30.0)
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
+    let mut harness = window(backend, options, [1440.0, 900.0]);
     harness.state_mut().pose();
     settle(&mut harness);
     (harness, control)
-}
-
-fn settle(harness: &mut Harness<'_, App>) {
-    for _ in 0..900 {
-        harness.step();
-        if harness.state().is_settled() {
-            return;
-        }
-    }
-    panic!("the window did not come to rest: busy {}", harness.state().session().is_busy());
 }
 
 fn press(harness: &mut Harness<'_, App>, key: Key) {

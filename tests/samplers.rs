@@ -10,29 +10,15 @@ use diffuscope::worker::protocol::{Command, RaceRequest, Slot};
 use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
-use support::{Control, StandIn};
+use support::{Control, StandIn, settle, window};
 
 fn open(lab: &str) -> (Harness<'static, App>, Control) {
     let control = Control::default();
     let backend = Box::new(StandIn::new(control.clone()));
     let options = Options { playing: false, lab: Some(lab.to_owned()), ..Options::default() };
-    let mut harness = Harness::builder()
-        .with_size([1400.0, 860.0])
-        .with_max_steps(400)
-        .with_step_dt(1.0 / 30.0)
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
+    let mut harness = window(backend, options, [1400.0, 860.0]);
     settle(&mut harness);
     (harness, control)
-}
-
-fn settle(harness: &mut Harness<'_, App>) {
-    for _ in 0..900 {
-        harness.step();
-        if harness.state().is_settled() {
-            return;
-        }
-    }
-    panic!("the window did not come to rest");
 }
 
 fn races(control: &Control) -> Vec<RaceRequest> {

@@ -11,29 +11,15 @@ use egui::accesskit::Role;
 use egui::{Key, Modifiers, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use support::{Control, StandIn};
+use support::{Control, StandIn, settle, window};
 
 fn open() -> (Harness<'static, App>, Control) {
     let control = Control::default();
     let backend = Box::new(StandIn::new(control.clone()));
     let options = Options { playing: false, lab: Some("schedules".to_owned()), ..Options::default() };
-    let mut harness = Harness::builder()
-        .with_size([1400.0, 860.0])
-        .with_max_steps(400)
-        .with_step_dt(1.0 / 30.0)
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
+    let mut harness = window(backend, options, [1400.0, 860.0]);
     settle(&mut harness);
     (harness, control)
-}
-
-fn settle(harness: &mut Harness<'_, App>) {
-    for _ in 0..900 {
-        harness.step();
-        if harness.state().is_settled() {
-            return;
-        }
-    }
-    panic!("the window did not come to rest");
 }
 
 fn choose(harness: &mut Harness<'_, App>, label: &str) {

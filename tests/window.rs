@@ -11,7 +11,7 @@ use egui::accesskit::{Action, Role};
 use egui::{Key, Modifiers, Pos2, Rect, Shape};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
-use support::{Control, StandIn};
+use support::{Control, StandIn, settle_within, window};
 
 /// The sizes that every lab has to fit.
 const SIZES: [[f32; 2]; 3] = [[1100.0, 700.0], [1440.0, 900.0], [2560.0, 1440.0]];
@@ -22,24 +22,14 @@ fn open_at(size: [f32; 2], lab: &str) -> (Harness<'static, App>, Control) {
     // What a random click saves goes there without a dialog; the stand-in writes nothing.
     let save_into = Some(std::env::temp_dir());
     let options = Options { playing: false, lab: Some(lab.to_owned()), save_into, ..Options::default() };
-    let mut harness = Harness::builder()
-        .with_size(size)
-        .with_max_steps(400)
-        .with_step_dt(1.0 / 30.0)
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options));
+    let mut harness = window(backend, options, size);
     settle(&mut harness);
     (harness, control)
 }
 
 /// Frames until all that is to be seen is there.
 fn settle(harness: &mut Harness<'_, App>) {
-    for _ in 0..600 {
-        harness.step();
-        if harness.state().is_settled() {
-            return;
-        }
-    }
-    panic!("the window did not come to rest: {:?}", harness.state().session().notices);
+    settle_within(harness, 600);
 }
 
 /// What an equation says here: its ink is measured, its words are not known.

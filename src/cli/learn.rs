@@ -4,21 +4,20 @@ use super::interrupt;
 use super::train::TrainArgs;
 use crate::diffusion::schedule::learned::{Spread, estimate};
 use crate::diffusion::schedule::{MonotoneNetwork, Stretch};
-use crate::diffusion::{NoiseSchedule, SCHEDULES, SchedulerConfig};
+use crate::diffusion::{SCHEDULES, SchedulerConfig};
 use crate::noise::{Stream, rng};
 use crate::pipeline::schedule_learner::{LossExample, ScheduleLearner};
 use crate::pipeline::{LEARNED_SCHEDULE, ModelSource, Pipeline};
 use crate::train::assemble::write_json;
 use crate::train::budget::Budget;
 use crate::train::scenes::training_seeds;
-use crate::worker::loss_example;
+use crate::worker::{FIRST_SCENE, loss_example};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Scenes that losses are measured on; they begin far from those that models are trained on.
+/// Scenes that losses are measured on.
 const SCENES: u64 = 128;
-const FIRST_SCENE: u64 = 40_000_000;
 /// Losses measured in a round, and steps of the fit after them.
 const LOSSES: u64 = 64;
 const STEPS: usize = 16;
@@ -80,7 +79,7 @@ fn finish(
         let stretch = Stretch::new(info.continuous(&[], timesteps), network.ends());
         table.insert(info.id.into(), measure(&info.label.to_lowercase(), &|time| stretch.at(time))?);
     }
-    let schedule = NoiseSchedule::from_log_snr(|time| -network.at(time).value, timesteps)?;
+    let schedule = network.schedule(timesteps)?;
     let config = SchedulerConfig {
         trained_betas: Some(schedule.betas().to_vec()),
         schedule_id: "trained_betas".to_owned(),

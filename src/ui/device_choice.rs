@@ -102,11 +102,12 @@ impl App {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::ui) mod tests {
     use super::*;
     use crate::worker::protocol::{DeviceCard, Trial};
 
-    fn row(kind: DeviceKind, software: bool, step_ms: f64, error: f64) -> DeviceRow {
+    /// A device that was tried, held to 1e-3.
+    pub(in crate::ui) fn row(kind: DeviceKind, software: bool, step_ms: f64, error: f64) -> DeviceRow {
         let card = DeviceCard { kind, name: kind.label().into(), software };
         DeviceRow { card, tried: Some(Ok(Trial { step_ms, error, tolerance: 1e-3 })) }
     }

@@ -74,6 +74,13 @@ impl Race {
         self.map.as_ref()
     }
 
+    /// How far a lane is from the reference at the level that it is at when the noise has fallen to `timestep`, once that is known.
+    pub fn off(&self, lane: usize, timestep: f64) -> Option<f64> {
+        let (places, lane) = (self.map.as_ref()?.lanes.get(lane)?, self.lanes.get(lane)?);
+        let place = if lane.finished(timestep).is_some() { places.last() } else { places.get(lane.at(timestep)?.index) };
+        place.map(|place| place.distance)
+    }
+
     /// Forgets that it was stopped, so that it is asked for again.
     pub fn retry(&mut self) {
         if self.stopped {

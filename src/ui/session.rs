@@ -212,6 +212,7 @@ impl Session {
                 }
                 self.card = Some(card);
                 self.model = ModelState::Ready;
+                self.blind = None;
                 // What the device before this one could not finish.
                 [&mut self.reverse, &mut self.guidance, &mut self.bridge, &mut self.branch].into_iter().for_each(Run::retry);
                 self.forward.retry();
@@ -412,6 +413,7 @@ impl Session {
             && let Some(job) = self.backend.send(Command::Forward(request.clone()))
         {
             self.forward.sent(request, job);
+            self.blind = None;
         }
     }
 

@@ -10,7 +10,7 @@ mod mailbox;
 pub mod picture;
 pub mod protocol;
 
-pub use jobs::{loss_example, race_map, race_start};
+pub use jobs::{FIRST_SCENE, loss_example, race_map, race_start};
 
 use crate::pipeline::keep_compiled;
 use jobs::Room;

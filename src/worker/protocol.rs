@@ -13,7 +13,7 @@ use crate::host::HostTensor;
 pub use crate::measure::Estimate;
 pub use crate::pipeline::{DeviceCard, DeviceKind, GenerateStep, ModelCard, ModelSource, Start, Tokens, Trial};
 pub use crate::pipeline::{OtherLevels, Told};
-pub use learning::{LearnRequest, LearnStep};
+pub use learning::{BESIDE, LearnRequest, LearnStep};
 pub use race::{RaceEnd, RaceLane, RaceMap, RacePlace, RaceRequest, RaceStep};
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -13,13 +13,14 @@ use diffuscope::figure::State;
 use diffuscope::host::HostTensor;
 use diffuscope::measure::Path;
 use diffuscope::noise::{Stream, gaussian, gaussian_from, rng};
-use diffuscope::ui::Backend;
+use diffuscope::ui::{App, Backend, Options};
 use diffuscope::worker::protocol::{
     Command, DeviceCard, DeviceKind, DeviceRow, Estimate, Event, ForwardRequest, Frame, JobId, LearnRequest, LearnStep, ModelCard,
     OtherLevels, Picture, PictureSource, RaceEnd, RaceLane, RaceMap, RaceRequest, RaceStep, Ruler, RunRequest, Slot, Start, StripRequest,
     SweepPoint, SweepRequest, Tokens, Told, Trial,
 };
 use diffuscope::worker::{race_map, race_start};
+use egui_kittest::Harness;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -155,6 +156,32 @@ fn decode(latents: &HostTensor) -> HostTensor {
         let mixed = (v(y0, x0) * (1.0 - wx) + v(y0, x1) * wx) * (1.0 - wy) + (v(y1, x0) * (1.0 - wx) + v(y1, x1) * wx) * wy;
         (mixed / 4.0 + 0.55).clamp(0.0, 1.0)
     })
+}
+
+/// A window over a backend, at a thirtieth of a second a frame.
+pub fn window(backend: Box<dyn Backend>, options: Options, size: [f32; 2]) -> Harness<'static, App> {
+    Harness::builder()
+        .with_size(size)
+        .with_max_steps(400)
+        .with_step_dt(1.0 / 30.0)
+        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, options))
+}
+
+/// Frames until all that is to be seen is there, at most 900.
+pub fn settle(harness: &mut Harness<'_, App>) {
+    settle_within(harness, 900);
+}
+
+/// Frames until all that is to be seen is there.
+pub fn settle_within(harness: &mut Harness<'_, App>, frames: usize) {
+    for _ in 0..frames {
+        harness.step();
+        if harness.state().is_settled() {
+            return;
+        }
+    }
+    let session = harness.state().session();
+    panic!("the window did not come to rest: busy {}, {:?}", session.is_busy(), session.notices);
 }
 
 enum Work {

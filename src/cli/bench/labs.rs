@@ -1,19 +1,18 @@
 //! What the labs compute while one looks on: a race of samplers, and the learning of a schedule, through the worker as in the window.
 
+use super::window::await_event;
 use crate::cli::options::ModelArgs;
-use crate::cli::{interrupt, output};
+use crate::cli::output;
 use crate::worker::Worker;
 use crate::worker::protocol::{Command, Event, LearnRequest, RaceLane, RaceRequest, RunRequest, Slot};
 use anyhow::{Result, bail};
 use serde_json::json;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The race: six samplers at the cost of 20 evaluations each, and 500 steps of the reference.
 const LANES: [(&str, usize); 6] = [("ddim", 20), ("euler", 20), ("heun", 10), ("dpmpp_2m", 20), ("unipc", 20), ("euler_ancestral", 20)];
 const REFERENCE_STEPS: usize = 500;
-/// Losses that are learned from, as in the window.
-const LOSSES: usize = 1536;
 
 /// Measure how fast samplers race, and how long a schedule takes to be learned
 #[derive(Debug, Clone, clap::Args)]
@@ -39,30 +38,30 @@ pub(super) struct LabsArgs {
 pub(super) fn run(args: &LabsArgs) -> Result<()> {
     let mut worker = Worker::spawn_with_cache(Arc::new(|| {}), None);
     worker.send(Command::OpenModel { source: args.model.source(), device: args.model.device() });
-    wait(&mut worker, |event| matches!(event, Event::ModelReady { .. }).then_some(()))?;
+    await_event(&mut worker, |event| Ok(matches!(event, Some(Event::ModelReady { .. }))))?;
 
     let lane = |(sampler, steps): (&str, usize)| RaceLane { sampler: sampler.to_owned(), steps, seed: 7, levels: None };
     let run = RunRequest { prompt: super::work::PROMPT.to_owned(), seed: 7, guidance_scale: 5.0, ..RunRequest::default() };
     worker.send(Command::Race(Slot::Race, RaceRequest { run, lanes: LANES.map(lane).to_vec(), reference_steps: REFERENCE_STEPS }));
     let started = Instant::now();
     let (mut evaluations, mut arrived) = (0, 0);
-    wait(&mut worker, |event| {
-        if let Event::RaceLane { end, .. } = event {
+    await_event(&mut worker, |event| {
+        if let Some(Event::RaceLane { end, .. }) = event {
             (evaluations, arrived) = (evaluations + end.evaluations, arrived + 1);
         }
-        (arrived == LANES.len()).then_some(())
+        Ok(arrived == LANES.len())
     })?;
     let lanes_s = started.elapsed().as_secs_f64();
-    wait(&mut worker, |event| matches!(event, Event::RaceDone { .. }).then_some(()))?;
+    await_event(&mut worker, |event| Ok(matches!(event, Some(Event::RaceDone { .. }))))?;
     let reference_s = started.elapsed().as_secs_f64() - lanes_s;
 
-    worker.send(Command::Learn(LearnRequest { seed: 7, losses: LOSSES }));
+    worker.send(Command::Learn(LearnRequest { seed: 7, losses: LearnRequest::LOSSES }));
     let mut newest = None;
-    wait(&mut worker, |event| {
-        if let Event::Learned { step, .. } = event {
+    await_event(&mut worker, |event| {
+        if let Some(Event::Learned { step, .. }) = event {
             newest = Some(Arc::clone(step));
         }
-        matches!(event, Event::LearnDone { .. }).then_some(())
+        Ok(matches!(event, Some(Event::LearnDone { .. })))
     })?;
     let Some(step) = newest else { bail!("nothing was learned") };
     let learn_s = step.elapsed_ms / 1e3;
@@ -87,20 +86,4 @@ pub(super) fn run(args: &LabsArgs) -> Result<()> {
         output::print(&format!("variance, {id:17} {variance:9.3} +- {error:.3} from {count} losses"))?;
     }
     Ok(())
-}
-
-/// Takes in what the worker answers until `found` has what it looks for.
-fn wait<T>(worker: &mut Worker, mut found: impl FnMut(&Event) -> Option<T>) -> Result<T> {
-    loop {
-        interrupt::check()?;
-        for event in worker.poll(1) {
-            if let Event::Failed { message, .. } | Event::DeviceFailed { message, .. } = &event {
-                bail!("{message}");
-            }
-            if let Some(what) = found(&event) {
-                return Ok(what);
-            }
-        }
-        std::thread::sleep(Duration::from_micros(500));
-    }
 }

@@ -33,17 +33,28 @@ pub fn first_picture(model: &ModelArgs, prompt: &str) -> Result<f64> {
             ..RunRequest::default()
         },
     ));
+    await_event(&mut worker, |event| {
+        ensure!(started.elapsed() < WAIT, "no picture came within {} seconds", WAIT.as_secs());
+        Ok(matches!(event, Some(Event::Frame { frame, .. }) if frame.x0_picture.is_some()))
+    })?;
+    Ok(started.elapsed().as_secs_f64() * 1e3)
+}
+
+/// Takes in what the worker answers, one after the other, until `found` has what it looks for; between two answers it is asked with
+/// none. A failure of the worker ends it.
+pub fn await_event(worker: &mut Worker, mut found: impl FnMut(Option<&Event>) -> Result<bool>) -> Result<()> {
     loop {
         interrupt::check()?;
-        ensure!(started.elapsed() < WAIT, "no picture came within {} seconds", WAIT.as_secs());
-        for event in worker.poll(16) {
-            match event {
-                Event::Frame { frame, .. } if frame.x0_picture.is_some() => return Ok(started.elapsed().as_secs_f64() * 1e3),
-                Event::Failed { message, .. } | Event::DeviceFailed { message, .. } => bail!(message),
-                _ => {}
-            }
+        let event = worker.poll(1).pop();
+        if let Some(Event::Failed { message, .. } | Event::DeviceFailed { message, .. }) = &event {
+            bail!("{message}");
         }
-        std::thread::sleep(Duration::from_micros(200));
+        if found(event.as_ref())? {
+            return Ok(());
+        }
+        if event.is_none() {
+            std::thread::sleep(Duration::from_micros(200));
+        }
     }
 }
 

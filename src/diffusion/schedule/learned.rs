@@ -11,7 +11,6 @@
 //! at fixed gamma, `d gamma' = partial gamma' - gamma'' / gamma' partial gamma`.
 
 use super::monotone_network::MonotoneNetwork;
-use super::{NoiseSchedule, ScheduleError};
 
 /// A loss measured once.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -120,14 +119,6 @@ impl ScheduleFit {
             *param -= self.learning_rate * self.first[k] * first_scale / ((self.second[k] * second_scale).sqrt() + 1e-8);
         }
         square
-    }
-
-    /// The schedule so far, at whole timesteps.
-    ///
-    /// # Errors
-    /// [`ScheduleError`] when there are no timesteps or too many.
-    pub fn schedule(&self, num_train_timesteps: usize) -> Result<NoiseSchedule, ScheduleError> {
-        NoiseSchedule::from_log_snr(|time| -self.network.at(time).value, num_train_timesteps)
     }
 }
 

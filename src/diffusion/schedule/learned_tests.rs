@@ -147,8 +147,8 @@ fn freshly_measured_losses_vary_less_along_the_learned_schedule() {
 #[test]
 fn a_learned_schedule_is_one_like_any_other() {
     let (_, fit) = learned();
-    let schedule = fit.schedule(1000).unwrap();
+    let schedule = fit.network.schedule(1000).unwrap();
     assert!((schedule.level(999).log_snr() + ENDS[1]).abs() < 1e-9);
     assert!(schedule.alphas_cumprod().windows(2).all(|pair| pair[1] < pair[0]));
-    assert!(fit.schedule(0).is_err());
+    assert!(fit.network.schedule(0).is_err());
 }

@@ -6,6 +6,8 @@
 //! Weights are stored as their logarithms, hence positive, and learned by factors: where noise takes over they grow a hundredfold.
 //! Derivatives are written out, in f64.
 
+use super::{NoiseSchedule, ScheduleError};
+
 /// The network, with the ends that it keeps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MonotoneNetwork {
@@ -72,6 +74,15 @@ impl MonotoneNetwork {
     /// The stored parameters, to be learned; every set of finite values is a schedule.
     pub fn params_mut(&mut self) -> &mut [f64] {
         &mut self.params
+    }
+
+    /// The schedule that it is, at whole timesteps.
+    ///
+    /// # Errors
+    /// [`ScheduleError`] when there are no timesteps or too many.
+    pub fn schedule(&self, num_train_timesteps: usize) -> Result<NoiseSchedule, ScheduleError> {
+        let ready = self.ready();
+        NoiseSchedule::from_log_snr(|time| -ready.at(time).value, num_train_timesteps)
     }
 
     /// The network made ready to be asked many times with these parameters.

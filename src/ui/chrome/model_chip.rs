@@ -149,12 +149,7 @@ fn told(row: &DeviceRow, in_use: bool, is_fastest: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::protocol::{DeviceCard, Trial};
-
-    fn row(kind: DeviceKind, software: bool, step_ms: f64, error: f64) -> DeviceRow {
-        let card = DeviceCard { kind, name: kind.label().into(), software };
-        DeviceRow { card, tried: Some(Ok(Trial { step_ms, error, tolerance: 1e-3 })) }
-    }
+    use crate::ui::device_choice::tests::row;
 
     #[test]
     fn what_is_known_of_a_device_is_told() {

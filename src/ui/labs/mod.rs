@@ -5,6 +5,7 @@ pub mod forward_reverse;
 pub mod guidance;
 mod measuring;
 pub mod reading;
+mod rest;
 pub mod samplers;
 pub mod schedules;
 pub mod targets;

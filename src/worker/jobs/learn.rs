@@ -7,12 +7,12 @@ use crate::diffusion::schedule::learned::{LossSample, Spread};
 use crate::noise::{Stream, rng};
 use crate::pipeline::schedule_learner::{LossExample, ScheduleLearner};
 use crate::pipeline::{Pipeline, PipelineError};
-use crate::worker::protocol::{Event, LearnRequest, LearnStep};
+use crate::worker::protocol::{BESIDE, Event, LearnRequest, LearnStep};
 use crate::world::{Scene, render_rgb};
 use std::sync::Arc;
 
-/// Scenes that losses are measured on; they begin far from those that models are trained on.
-const FIRST_SCENE: u64 = 40_000_000;
+/// The first of the scenes that losses are measured on: far from those that models are trained on.
+pub const FIRST_SCENE: u64 = 40_000_000;
 const SCENES: u64 = 48;
 /// Losses measured along the schedule in a round, along each of those beside it, and steps of the fit after them.
 const LOSSES: usize = 16;
@@ -20,8 +20,6 @@ const LOSSES_BESIDE: usize = 4;
 const STEPS: usize = 8;
 /// The newest losses along the schedule that tell how well the loss is known by it: it bends, so the older ones tell of another.
 const NEWEST: usize = 256;
-/// What it is measured beside, between the same ends.
-const BESIDE: [&str; 2] = ["linear", "squaredcos_cap_v2"];
 
 pub(super) fn run(desk: &Desk, request: &LearnRequest) -> Result<(), JobError> {
     let pipeline = desk.room.pipeline()?;

@@ -17,7 +17,7 @@ mod strip;
 mod sweep;
 mod tokenize;
 
-pub use learn::loss_example;
+pub use learn::{FIRST_SCENE, loss_example};
 pub use race::{map as race_map, start as race_start};
 
 use super::explain;

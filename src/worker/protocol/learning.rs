@@ -3,6 +3,9 @@
 use crate::diffusion::schedule::MonotoneNetwork;
 use crate::diffusion::schedule::learned::Spread;
 
+/// Ids of the schedules that a learned one is measured beside, between the same ends.
+pub const BESIDE: [&str; 2] = ["linear", "squaredcos_cap_v2"];
+
 /// A schedule to learn.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LearnRequest {
@@ -10,6 +13,11 @@ pub struct LearnRequest {
     pub seed: u64,
     /// Losses to measure along the schedule while it is learned.
     pub losses: usize,
+}
+
+impl LearnRequest {
+    /// Losses that are usual: less than a minute's on two cores.
+    pub const LOSSES: usize = 1536;
 }
 
 /// How far the learning is.

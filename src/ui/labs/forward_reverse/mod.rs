@@ -25,6 +25,7 @@ pub use histogram::Histogram;
 pub use noising::{ClosedForm, ForwardNoise, Signed};
 pub use probe::Probe;
 
+use super::rest::{Resting, clock_rests};
 use super::{Lab, LabContext};
 use crate::diffusion::SAMPLERS;
 use crate::figure::Figure;
@@ -121,7 +122,7 @@ pub struct ForwardReverse {
     chain: noising::Chain,
     latent_chain: noising::Chain,
     chain_there: bool,
-    resting: Option<(f64, f64)>,
+    resting: Resting<(f64, bool)>,
     film: strip::Film,
     bridge: bridge::Bridge,
     tree: branches::Tree,
@@ -238,11 +239,7 @@ impl Lab for ForwardReverse {
         self.ask_branches(cx);
         self.walk(cx);
         // When the clock rests on the forward leg in latent space, the exact x_t is decoded.
-        let position = cx.clock.position();
-        if cx.clock.playing || self.resting.is_none_or(|(at, _)| at != position) {
-            self.resting = Some((position, cx.now_secs));
-        }
-        let rested = self.resting.is_some_and(|(_, since)| cx.now_secs - since > 0.12) && !cx.clock.playing;
+        let rested = clock_rests(&mut self.resting, cx);
         let forward = cx.clock.direction == Direction::Forward;
         let decoded_is_shown = cx.work.forward_reverse.space == Space::Latents || Self::bridge_is_open(cx);
         let decode = rested && forward && self.chain_there && decoded_is_shown && cx.session.card.is_some();

@@ -2,6 +2,7 @@
 
 use super::{COARSE_STEPS, Guidance};
 use crate::host::HostTensor;
+use crate::ui::labs::rest::Resting;
 use crate::ui::labs::{LabContext, Wish};
 use crate::ui::theme::{Palette, Theme, Weight};
 use crate::ui::widgets::controls::{Look, icon_button};
@@ -23,8 +24,7 @@ pub const COLUMN: f32 = 150.0;
 /// What is wanted, and since when.
 #[derive(Default)]
 pub struct State {
-    wanted: Option<StripRequest>,
-    changed_secs: f64,
+    wanted: Resting<StripRequest>,
 }
 
 impl Guidance {
@@ -39,9 +39,8 @@ impl Guidance {
             return;
         }
         let wanted = Self::strip_request(cx);
-        if self.strip.wanted.as_ref() != Some(&wanted) {
-            (self.strip.wanted, self.strip.changed_secs) = (Some(wanted), cx.now_secs);
-        } else if cx.now_secs - self.strip.changed_secs > REST_SECS && !self.held {
+        let rested = self.strip.wanted.observe(&wanted, cx.now_secs).is_some_and(|secs| secs > REST_SECS);
+        if rested && !self.held {
             cx.session.ask_strip(wanted);
         }
     }

@@ -2,6 +2,7 @@
 
 use super::strip::SCALES;
 use super::{Guidance, View};
+use crate::ui::labs::rest::Resting;
 use crate::ui::labs::{LabContext, measuring};
 use crate::ui::theme::{Palette, Symbol, Theme, Weight};
 use crate::ui::widgets::controls::focus_ring;
@@ -18,8 +19,7 @@ const REST_SECS: f64 = 0.6;
 /// What is kept from frame to frame.
 #[derive(Default)]
 pub struct State {
-    wanted: Option<SweepRequest>,
-    changed_secs: f64,
+    wanted: Resting<SweepRequest>,
     /// The point whose pictures are shown while none is pointed at.
     chosen: Option<usize>,
 }
@@ -126,9 +126,8 @@ impl Guidance {
             return;
         }
         let wanted = Self::sweep_request(cx);
-        if self.sweep.wanted.as_ref() != Some(&wanted) {
-            (self.sweep.wanted, self.sweep.changed_secs) = (Some(wanted), cx.now_secs);
-        } else if cx.now_secs - self.sweep.changed_secs > REST_SECS && !self.held {
+        let rested = self.sweep.wanted.observe(&wanted, cx.now_secs).is_some_and(|secs| secs > REST_SECS);
+        if rested && !self.held {
             cx.session.ask_sweep(Slot::Sweep, wanted);
         }
     }

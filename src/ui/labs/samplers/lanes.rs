@@ -101,11 +101,8 @@ impl Samplers {
             .truncate()
             .height(theme.px(460.0))
             .show_ui(&mut child, |ui| {
-                for info in SAMPLERS {
-                    let response = ui.selectable_label(lane.sampler == info.id, info.label);
-                    if response.on_hover_ui(|ui| tip(ui, theme, info.label, info.paper)).clicked() && lane.sampler != info.id {
-                        (lane.sampler, lane.seed) = (info.id.to_owned(), 0);
-                    }
+                if sampler_entries(ui, theme, &mut lane.sampler) {
+                    lane.seed = 0;
                 }
             })
             .response;
@@ -194,7 +191,7 @@ impl Samplers {
         }
         let font = theme.font(Weight::Medium, 12.5);
         let line = |row: f32| pos2(place.left(), place.bottom() + theme.px(13.0 + 18.0 * row));
-        let distance = distance_now(cx, index, step.map(|step| &**step), finished.is_some());
+        let distance = cx.session.race.off(index, position);
         let at = ui.painter().text(line(0.0), Align2::LEFT_CENTER, &first, font.clone(), p.text);
         ui.painter().text(line(1.0), Align2::LEFT_CENTER, &second, font.clone(), p.dim);
         if let Some(distance) = distance {
@@ -229,11 +226,17 @@ pub(super) fn seconds(ms: f64) -> String {
     if ms < 1000.0 { format!("{ms:.0} ms") } else { format!("{:.1} s", ms / 1000.0) }
 }
 
-/// How far the lane is from the reference at the clock's level.
-fn distance_now(cx: &LabContext<'_>, index: usize, step: Option<&crate::worker::protocol::RaceStep>, finished: bool) -> Option<f64> {
-    let places = cx.session.race.map()?.lanes.get(index)?;
-    let place = if finished { places.last() } else { places.get(step?.index) }?;
-    Some(place.distance)
+/// The samplers to choose from, in a menu. Returns whether another was chosen.
+pub fn sampler_entries(ui: &mut Ui, theme: &Theme, sampler: &mut String) -> bool {
+    let mut changed = false;
+    for info in SAMPLERS {
+        let response = ui.selectable_label(sampler == info.id, info.label);
+        if response.on_hover_ui(|ui| tip(ui, theme, info.label, info.paper)).clicked() && sampler != info.id {
+            info.id.clone_into(sampler);
+            changed = true;
+        }
+    }
+    changed
 }
 
 /// A word in the corner of a picture.

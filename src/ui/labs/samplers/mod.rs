@@ -12,9 +12,11 @@ mod presets;
 mod quality;
 mod side;
 
+pub(super) use lanes::sampler_entries;
 pub use presets::{PRESETS, Preset};
 
 use super::reading::{Kind, Reading};
+use super::rest::Resting;
 use super::zoom::{self, Operation, Part};
 use super::{Lab, LabContext};
 use crate::diffusion::prediction::eps_from_x0;
@@ -32,7 +34,7 @@ use serde::{Deserialize, Serialize};
 /// Lanes that a race has at most.
 pub const MOST_LANES: usize = 6;
 /// Steps of the dense reference.
-const REFERENCE_STEPS: usize = 500;
+pub(super) const REFERENCE_STEPS: usize = 500;
 /// Steps that a lane has at most.
 const MOST_STEPS: usize = 1000;
 /// Seconds for which nothing may have changed before a race starts.
@@ -146,8 +148,7 @@ impl Settings {
 /// The lab's state that need not be remembered.
 #[derive(Default)]
 pub struct Samplers {
-    wanted: Option<RaceRequest>,
-    changed_secs: f64,
+    wanted: Resting<RaceRequest>,
     held: bool,
     /// The lane that the pointer is over.
     pointed: Option<usize>,
@@ -188,9 +189,8 @@ impl Samplers {
             return;
         }
         let wanted = Self::request(cx);
-        if self.wanted.as_ref() != Some(&wanted) {
-            (self.wanted, self.changed_secs) = (Some(wanted), cx.now_secs);
-        } else if cx.now_secs - self.changed_secs > REST_SECS && !self.held {
+        let rested = self.wanted.observe(&wanted, cx.now_secs).is_some_and(|secs| secs > REST_SECS);
+        if rested && !self.held {
             cx.session.ask_race(Slot::Race, wanted);
         }
     }

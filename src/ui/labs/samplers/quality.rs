@@ -4,6 +4,7 @@
 use super::lanes::seconds;
 use super::{Samplers, View};
 use crate::diffusion::SamplerInfo;
+use crate::ui::labs::rest::Resting;
 use crate::ui::labs::{LabContext, measuring};
 use crate::ui::theme::{Palette, Theme, Weight};
 use crate::ui::widgets::log_plot::LogPlot;
@@ -25,8 +26,7 @@ const PICTURES: usize = 8;
 /// What is wanted, and since when; the point that is looked at.
 #[derive(Default)]
 pub struct State {
-    wanted: Option<SweepRequest>,
-    changed_secs: f64,
+    wanted: Resting<SweepRequest>,
     chosen: Option<(usize, usize)>,
 }
 
@@ -85,10 +85,10 @@ impl Samplers {
             return;
         }
         let wanted = Self::quality_request(cx);
-        if self.quality.wanted.as_ref() != Some(&wanted) {
-            (self.quality.wanted, self.quality.changed_secs, self.quality.chosen) = (Some(wanted), cx.now_secs, None);
-        } else if cx.now_secs - self.quality.changed_secs > REST_SECS && !self.held {
-            cx.session.ask_sweep(Slot::Ladder, wanted);
+        match self.quality.wanted.observe(&wanted, cx.now_secs) {
+            None => self.quality.chosen = None,
+            Some(secs) if secs > REST_SECS && !self.held => cx.session.ask_sweep(Slot::Ladder, wanted),
+            Some(_) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use crate::ui::export::ink::{Ink, line, rgb};
 use crate::ui::labs::LabContext;
 use crate::ui::theme::{Palette, Symbol};
 use crate::ui::widgets::math::{row, scientific, sym, word};
-use crate::worker::protocol::RunRequest;
+use crate::worker::protocol::{LearnRequest, RunRequest};
 use std::sync::Arc;
 
 /// Timesteps of an animation, evenly from the first to the last.
@@ -175,7 +175,8 @@ impl Schedules {
         let plain = |x, y, series| Chart { x, y, series, playhead: None, dots: Vec::new(), legend: false, aspect: 0.6 };
         let now = Some(timestep as f64);
         let bending = Chart { playhead: now, ..plain(Self::over_time(cx, ink), up(learning::SNR), series.collect()) };
-        let losses = Axis { label: vec![ink.word("losses measured", Symbol::Quiet)], range: (0.0, learning::LOSSES as f64), log: false };
+        let losses =
+            Axis { label: vec![ink.word("losses measured", Symbol::Quiet)], range: (0.0, LearnRequest::LOSSES as f64), log: false };
         let measured = learning::variance_curves(cx.session.learning.steps()).into_iter();
         let measured = measured.map(|(index, points)| stroke(ink, index, index == LEARNED, points.into())).collect();
         let bounds = self.curves[focus].schedule.as_ref().map(learning::step_back);

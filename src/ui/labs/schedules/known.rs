@@ -88,9 +88,7 @@ impl Recipe {
     pub fn build(&self, count: usize, zero_terminal: bool) -> Result<Option<NoiseSchedule>, String> {
         let built = match self {
             Self::Table(index, params) => SCHEDULES[*index].build(params, count).map(Some),
-            Self::Network(learnt) => {
-                learnt.network().map(|network| NoiseSchedule::from_log_snr(|time| -network.at(time).value, count)).transpose()
-            }
+            Self::Network(learnt) => learnt.network().map(|network| network.schedule(count)).transpose(),
             Self::Given(alphas_cumprod) => NoiseSchedule::from_alphas_cumprod(Arc::clone(alphas_cumprod)).map(Some),
             Self::Nothing => Ok(None),
         };

@@ -11,16 +11,12 @@ use crate::ui::labs::LabContext;
 use crate::ui::theme::{Palette, Symbol};
 use crate::ui::widgets::controls::text_button;
 use crate::ui::widgets::math::{Math, row, sym, word};
-use crate::worker::protocol::{LearnRequest, LearnStep, Slot};
+use crate::worker::protocol::{BESIDE, LearnRequest, LearnStep, Slot};
 use egui::{Rect, Stroke, Ui, vec2};
 use egui_plot::{FilledArea, Line, PlotPoints, Points};
 use std::f64::consts::LN_10;
 use std::sync::Arc;
 
-/// Losses that a live learning measures along the schedule.
-pub const LOSSES: usize = 1536;
-/// What it is measured beside.
-pub(super) const BESIDE: [&str; 2] = ["linear", "squaredcos_cap_v2"];
 /// Points of a curve over time.
 const POINTS: usize = 160;
 /// Decades of the variance up, of the signal-to-noise ratio and of the variance of a step.
@@ -50,11 +46,9 @@ fn over_time(count: usize, log_snr: impl Fn(f64) -> f64) -> Vec<[f64; 2]> {
 /// 1: for all of the first ones, where the two part, and for ever fewer of the others. The last step, to clean data, adds nothing.
 pub(super) fn step_back(schedule: &NoiseSchedule) -> [Vec<[f64; 2]>; 2] {
     let next = |t: &usize| Some(t + 1 + t / 40).filter(|t| *t < schedule.len());
-    let visited: Vec<usize> = std::iter::successors(Some(1).filter(|t| *t < schedule.len()), next).collect();
-    Variance::ALL.map(|variance| {
-        let at = |t: &usize| [(t + 1) as f64, variance.between(schedule.level(*t), schedule.level(*t - 1))];
-        visited.iter().map(at).collect()
-    })
+    let visited = std::iter::successors(Some(1).filter(|t| *t < schedule.len()), next);
+    let bounds: Vec<(f64, [f64; 2])> = visited.map(|t| ((t + 1) as f64, step_back_at(schedule, t))).collect();
+    [0, 1].map(|of| bounds.iter().map(|(t, both)| [*t, both[of]]).collect())
 }
 
 impl Schedules {
@@ -85,7 +79,7 @@ impl Schedules {
 
     /// Begins to learn.
     pub(super) fn learn(cx: &mut LabContext<'_>) {
-        cx.session.learn(LearnRequest { seed: cx.work.seed, losses: LOSSES });
+        cx.session.learn(LearnRequest { seed: cx.work.seed, losses: LearnRequest::LOSSES });
         cx.work.schedules.focus = known(LEARNED).id.to_owned();
     }
 
@@ -140,7 +134,10 @@ impl Schedules {
             Recipe::Network(learnt) => learnt.network(),
             _ => None,
         };
-        let of_network = |network: &MonotoneNetwork| over_time(count, |time| -network.at(time).value);
+        let of_network = |network: &MonotoneNetwork| {
+            let ready = network.ready();
+            over_time(count, |time| -ready.at(time).value)
+        };
         let of_schedule = |schedule: &NoiseSchedule| {
             let level = |t: usize| [t as f64, schedule.level(t).log_snr().max(-60.0) / LN_10];
             (0..count).step_by((count / POINTS).max(1)).chain([count - 1]).map(level).collect::<Vec<_>>()
@@ -205,7 +202,7 @@ impl Schedules {
             name: "Plot of the variance of the loss",
             title: word("variance of the loss at one random time", Symbol::Quiet),
             hint: "Measured on real losses of the open model along each schedule, in the same way; bars are standard errors. The mean is the same for all: only how well it is known from few looks differs. That of the learned curve is of its newest 256 losses.",
-            x: Span { low: 0.0, high: LOSSES as f64, every: 512.0, ticks: Ticks::Plain(0) },
+            x: Span { low: 0.0, high: LearnRequest::LOSSES as f64, every: 512.0, ticks: Ticks::Plain(0) },
             y: Span { low: VARIANCE.0, high: VARIANCE.1, every: 1.0, ticks: Ticks::Decades },
             playhead: None,
             still: true,
@@ -302,7 +299,7 @@ pub(super) fn errors(step: &LearnStep) -> Vec<(usize, [f64; 3])> {
         .collect()
 }
 
-/// A step back at a level, in words.
+/// The lower and the upper bound of the variance of the step back from a timestep.
 pub(super) fn step_back_at(schedule: &NoiseSchedule, timestep: usize) -> [f64; 2] {
     let level = |t: usize| if t == 0 { Level::CLEAN } else { schedule.level(t - 1) };
     let timestep = timestep.min(schedule.len() - 1);

@@ -7,6 +7,7 @@
 mod chart;
 mod curves;
 mod figure;
+mod handles;
 mod known;
 mod learning;
 mod sampling;
@@ -18,6 +19,7 @@ pub use known::Learnt;
 
 use super::forward_reverse::{ClosedForm, ForwardNoise, Signed};
 use super::reading::{Kind, Reading};
+use super::rest::Resting;
 use super::zoom::{self, Operation, Part};
 use super::{Lab, LabContext};
 use crate::diffusion::{PredictionType, SamplerInfo};
@@ -27,6 +29,7 @@ use crate::ui::export::ink::Ink;
 use crate::ui::theme::Theme;
 use crate::ui::widgets::controls::segmented;
 use crate::ui::widgets::textures::Scale;
+use crate::worker::protocol::RaceRequest;
 use curves::Curves;
 use egui::{Rect, Ui, UiBuilder};
 use known::{COUNT, LEARNED, Recipe, known, position};
@@ -172,7 +175,8 @@ pub struct Schedules {
     noise: ForwardNoise,
     closed: [ClosedForm; COUNT],
     curves: [Curves; COUNT],
-    sampling: sampling::State,
+    /// What is to be sampled.
+    sampling: Resting<RaceRequest>,
     learning: learning::State,
 }
 
@@ -189,10 +193,8 @@ impl Lab for Schedules {
             return Pace { stops: Stops::Every(10), ..Pace::default() };
         }
         self.ask_sampling(cx);
-        let mut stops: Vec<f64> = cx.session.crossing.lanes().iter().flat_map(|lane| lane.steps.iter().map(|step| step.timestep)).collect();
-        stops.sort_by(|a, b| b.total_cmp(a));
-        stops.dedup_by(|a, b| (*a - *b).abs() < 0.5);
-        Pace { ready: !stops.is_empty(), stops: Stops::Every(10), ..Pace::default() }
+        let ready = cx.session.crossing.lanes().iter().any(|lane| !lane.steps.is_empty());
+        Pace { ready, stops: Stops::Every(10), ..Pace::default() }
     }
 
     fn main_ui(&mut self, cx: &mut LabContext<'_>, ui: &mut Ui) {

@@ -2,8 +2,9 @@
 
 use super::known::{COUNT, known};
 use super::{Schedules, tiles};
-use crate::diffusion::{SAMPLERS, SamplerInfo};
+use crate::diffusion::SamplerInfo;
 use crate::ui::labs::LabContext;
+use crate::ui::labs::samplers::{REFERENCE_STEPS, sampler_entries};
 use crate::ui::race::Lane;
 use crate::ui::session::ModelState;
 use crate::ui::theme::Weight;
@@ -13,8 +14,6 @@ use crate::ui::widgets::tile;
 use crate::worker::protocol::{OtherLevels, RaceLane, RaceRequest, RunRequest, Slot, Told};
 use egui::{Align2, Rect, Role, Ui, WidgetInfo, pos2, vec2};
 
-/// Steps of the reference: DDIM along the model's own levels.
-const REFERENCE_STEPS: usize = 500;
 /// Seconds for which nothing may have changed before it starts.
 const REST_SECS: f64 = 0.3;
 /// Schedules side by side.
@@ -29,17 +28,11 @@ const TOLD: &[(bool, &str, &str)] = &[
     ),
 ];
 
-/// What is wanted, and since when.
-#[derive(Default)]
-pub(super) struct State {
-    wanted: Option<RaceRequest>,
-    changed_secs: f64,
-}
-
 impl Schedules {
-    /// The schedules that are there, in the order of the lanes.
-    pub(super) fn present(&self) -> Vec<usize> {
-        (0..COUNT).filter(|index| self.curves[*index].schedule.is_some()).collect()
+    /// Which lane follows a schedule: those that are there have one each, in their order.
+    fn lane_at(&self, index: usize) -> Option<usize> {
+        let is_there = |index: &usize| self.curves[*index].schedule.is_some();
+        is_there(&index).then(|| (0..index).filter(is_there).count())
     }
 
     /// The run that all have in common.
@@ -70,9 +63,7 @@ impl Schedules {
             return;
         }
         let wanted = self.sampling_request(cx);
-        if self.sampling.wanted.as_ref() != Some(&wanted) {
-            (self.sampling.wanted, self.sampling.changed_secs) = (Some(wanted), cx.now_secs);
-        } else if cx.now_secs - self.sampling.changed_secs > REST_SECS {
+        if self.sampling.observe(&wanted, cx.now_secs).is_some_and(|secs| secs > REST_SECS) {
             cx.session.ask_race(Slot::Levels, wanted);
         }
     }
@@ -84,17 +75,12 @@ impl Schedules {
 
     /// The lane of a schedule, as far as it has come.
     pub(super) fn lane_of<'a>(&self, cx: &'a LabContext<'_>, index: usize) -> Option<&'a Lane> {
-        let at = self.present().iter().position(|other| *other == index)?;
-        cx.session.crossing.lanes().get(at)
+        cx.session.crossing.lanes().get(self.lane_at(index)?)
     }
 
     /// How far a lane is from the reference at the clock's level, once all have arrived.
     pub(super) fn off(&self, cx: &LabContext<'_>, index: usize, position: f64) -> Option<f64> {
-        let at = self.present().iter().position(|other| *other == index)?;
-        let lane = cx.session.crossing.lanes().get(at)?;
-        let places = cx.session.crossing.map()?.lanes.get(at)?;
-        let place = if lane.finished(position).is_some() { places.last() } else { places.get(lane.at(position)?.index) };
-        place.map(|place| place.distance)
+        cx.session.crossing.off(self.lane_at(index)?, position)
     }
 
     /// What the sampler is and what the model is told.
@@ -108,12 +94,7 @@ impl Schedules {
             .width(theme.px(150.0))
             .height(theme.px(460.0))
             .show_ui(ui, |ui| {
-                for info in SAMPLERS {
-                    let response = ui.selectable_label(own.sampler == info.id, info.label);
-                    if response.on_hover_ui(|ui| tip(ui, theme, info.label, info.paper)).clicked() {
-                        own.sampler = info.id.to_owned();
-                    }
-                }
+                sampler_entries(ui, theme, &mut own.sampler);
             })
             .response;
         response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Sampler"));
@@ -132,7 +113,7 @@ impl Schedules {
         // What the width leaves of the height goes between the rows, up to a point.
         let spare = (rect.height() - rows as f32 * (edge + head + foot + gap) + gap).clamp(0.0, theme.px(24.0));
         let step = vec2((rect.width() - edge) / (COLUMNS - 1) as f32, edge + head + foot + gap + spare);
-        let current = cx.session.crossing.asked().is_some_and(|asked| self.sampling.wanted.as_ref() == Some(asked));
+        let current = cx.session.crossing.asked().is_some_and(|asked| self.sampling.value() == Some(asked));
         for index in 0..COUNT {
             let at = rect.min + vec2((index % COLUMNS) as f32 * step.x, (index / COLUMNS) as f32 * step.y);
             self.sample_ui(cx, ui, index, Rect::from_min_size(at.round(), vec2(edge, edge + head + foot)), current);

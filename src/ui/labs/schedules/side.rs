@@ -99,8 +99,7 @@ impl Schedules {
     fn effort(&self, cx: &LabContext<'_>, ui: &mut Ui, info: Known, level: Option<Level>) {
         let theme = cx.theme;
         let own = &cx.work.schedules;
-        let schedule = self.curves[Self::focus(cx)].schedule.as_ref();
-        let looks = schedule.zip(level).and_then(|(schedule, level)| weights::density_at(schedule, level));
+        let looks = level.and_then(|level| weights::density_at(&self.curves[Self::focus(cx)].density, level));
         let of_lambda =
             |name: &str, symbol| row([sym(name, symbol), word("(", Symbol::Plain), sym("λ", Symbol::Plain), word(")", Symbol::Plain)]);
         let formula = row([

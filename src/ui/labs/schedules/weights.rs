@@ -41,22 +41,24 @@ impl Quantity {
     }
 }
 
+/// How often training looks along a schedule: log-SNR, and the density per decade of the signal-to-noise ratio.
+pub(super) fn density(schedule: &NoiseSchedule) -> Vec<[f64; 2]> {
+    log_snr_density(schedule, EVERY).into_iter().map(|[log_snr, density]| [log_snr, density * LN_10]).collect()
+}
+
 /// Points of a schedule's curve: signal-to-noise ratio, and how often it is looked at per decade or what the loss there weighs.
-pub(super) fn points(schedule: &NoiseSchedule, quantity: Quantity, compared: Compared, min_snr: bool) -> Vec<[f64; 2]> {
-    let density = log_snr_density(schedule, EVERY).into_iter().map(|[log_snr, density]| (log_snr, density * LN_10));
-    let inside = density.filter(|(log_snr, _)| (ACROSS.1..=ACROSS.0).contains(&(log_snr / LN_10)));
+fn points(density: &[[f64; 2]], quantity: Quantity, compared: Compared, min_snr: bool) -> Vec<[f64; 2]> {
+    let inside = density.iter().filter(|[log_snr, _]| (ACROSS.1..=ACROSS.0).contains(&(log_snr / LN_10)));
     let value = |log_snr: f64, density: f64| match quantity {
         Quantity::Density => density,
         Quantity::Weight => density * eps_weight(compared.prediction(), Level::from_log_snr(log_snr), min_snr.then_some(MIN_SNR_GAMMA)),
     };
-    inside.map(|(log_snr, density)| [log_snr.exp(), value(log_snr, density)]).collect()
+    inside.map(|&[log_snr, density]| [log_snr.exp(), value(log_snr, density)]).collect()
 }
 
-/// How often training looks at a level along a schedule, per decade; none beyond its ends.
-pub(super) fn density_at(schedule: &NoiseSchedule, level: Level) -> Option<f64> {
-    let all = log_snr_density(schedule, EVERY);
-    let after = all.iter().position(|[log_snr, _]| *log_snr <= level.log_snr())?;
-    Some(all[after][1] * LN_10)
+/// How often training looks at a level, by the density along a schedule; none beyond its ends.
+pub(super) fn density_at(density: &[[f64; 2]], level: Level) -> Option<f64> {
+    density.iter().find(|[log_snr, _]| *log_snr <= level.log_snr()).map(|[_, density]| *density)
 }
 
 impl Schedules {
@@ -70,8 +72,7 @@ impl Schedules {
     /// The points of all schedules.
     pub(super) fn weights(&self, cx: &LabContext<'_>, quantity: Quantity) -> Vec<Vec<[f64; 2]>> {
         let own = &cx.work.schedules;
-        let of = |schedule: &NoiseSchedule| points(schedule, quantity, own.compared, own.min_snr);
-        self.curves.iter().map(|curves| curves.schedule.as_ref().map(of).unwrap_or_default()).collect()
+        self.curves.iter().map(|curves| points(&curves.density, quantity, own.compared, own.min_snr)).collect()
     }
 
     /// What stands above a plot.
@@ -162,14 +163,15 @@ mod tests {
     fn a_loss_on_the_noise_weighs_as_often_as_it_looks() {
         for info in SCHEDULES {
             let schedule = info.build(&info.defaults(), 1000).expect("the defaults");
-            let density = points(&schedule, Quantity::Density, Compared::Noise, false);
+            let dense = density(&schedule);
+            let density = points(&dense, Quantity::Density, Compared::Noise, false);
             assert!(density.len() > 20 && density.iter().all(|[snr, _]| (1e-5..=1e5).contains(snr)), "{}", info.id);
-            assert_eq!(points(&schedule, Quantity::Weight, Compared::Noise, false), density);
-            let picture = points(&schedule, Quantity::Weight, Compared::Picture, false);
+            assert_eq!(points(&dense, Quantity::Weight, Compared::Noise, false), density);
+            let picture = points(&dense, Quantity::Weight, Compared::Picture, false);
             for ([snr, density], [_, weight]) in density.iter().zip(picture) {
                 assert!((weight * snr / density - 1.0).abs() < 1e-6);
             }
-            let [noise, velocity] = [Compared::Noise, Compared::Velocity].map(|c| points(&schedule, Quantity::Weight, c, true));
+            let [noise, velocity] = [Compared::Noise, Compared::Velocity].map(|c| points(&dense, Quantity::Weight, c, true));
             for (a, b) in noise.iter().zip(&velocity) {
                 assert!((a[1] / b[1] - 1.0).abs() < 1e-6, "Min-SNR is the same whatever is compared");
             }

@@ -10,6 +10,7 @@ mod tiles;
 
 use super::forward_reverse::{ForwardNoise, ForwardReverse};
 use super::reading::{Kind, Reading};
+use super::rest::{Resting, clock_rests};
 use super::zoom::{self, Operation, Part};
 use super::{Lab, LabContext};
 use crate::diffusion::{Level, PredictionType};
@@ -26,9 +27,6 @@ use crate::worker::protocol::Frame;
 use egui::{Rect, Ui, UiBuilder, pos2, vec2};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// Seconds for which the clock rests before the model looks once more.
-const REST_SECS: f64 = 0.12;
 
 /// The three answers of this lab.
 pub const ANSWERS: [PredictionType; 3] = [PredictionType::Epsilon, PredictionType::Sample, PredictionType::VPrediction];
@@ -137,8 +135,8 @@ pub struct Targets {
     /// Those of every look, by falling timestep, and what they were made of.
     answers: Vec<Answers>,
     made_of: Option<(HostTensor, u64, usize)>,
-    /// Where the clock rests, and since when.
-    resting: Option<(f64, f64)>,
+    /// Where the clock rests.
+    resting: Resting<(f64, bool)>,
     /// The picture with the error: where and how it was made, and its latents.
     off: Option<(f64, PredictionType, f64, HostTensor)>,
 }
@@ -217,10 +215,7 @@ impl Lab for Targets {
     fn logic(&mut self, cx: &mut LabContext<'_>) -> Pace {
         ForwardReverse::ask_looks(cx);
         // When the clock rests, the model looks at exactly its timestep.
-        let position = cx.clock.position();
-        if cx.clock.playing || self.resting.is_none_or(|(at, _)| at != position) {
-            self.resting = Some((position, cx.now_secs));
-        } else if self.resting.is_some_and(|(_, since)| cx.now_secs - since > REST_SECS) {
+        if clock_rests(&mut self.resting, cx) {
             cx.session.ask_look(cx.clock.timestep());
         }
         self.refresh(cx);
