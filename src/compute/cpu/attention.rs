@@ -64,6 +64,8 @@ impl Panels {
         Product {
             a,
             a_row: row,
+            line: rows,
+            a_line: 0,
             a_run: 0,
             a_step: step,
             b: &self.values,

@@ -137,26 +137,24 @@ pub(crate) fn band(
                 &floats.values
             };
             let (pitch, len) = (window.padded_width() * window.channels, window.kernel * window.channels);
-            for row in 0..rows.len() {
-                let product = Product {
-                    a: &values[row * window.stride * pitch..],
-                    a_row: window.stride * window.channels,
-                    a_run: pitch,
-                    a_step: 1,
-                    b: panels,
-                    b_panel: window.kernel * len * PANEL,
-                    b_run: len * PANEL,
-                    b_step: PANEL,
-                    runs: window.kernel,
-                    len,
-                    rows: columns,
-                    cols: outputs,
-                };
-                product.run(
-                    #[inline(always)]
-                    |place, col, values| write(row * columns + place, col, values),
-                );
-            }
+            // All rows at once, so that a panel of the weight is read from the nearer cache for all of them.
+            let product = Product {
+                a: values,
+                a_row: window.stride * window.channels,
+                line: columns,
+                a_line: window.stride * pitch,
+                a_run: pitch,
+                a_step: 1,
+                b: panels,
+                b_panel: window.kernel * len * PANEL,
+                b_run: len * PANEL,
+                b_step: PANEL,
+                runs: window.kernel,
+                len,
+                rows: rows.len() * columns,
+                cols: outputs,
+            };
+            product.run(write);
             return;
         }
         rounded.split = mode == Mode::Split;
@@ -364,6 +362,8 @@ impl WeightSum {
                     let product = Product {
                         a: &floats.values[ky * line..],
                         a_row: 1,
+                        line: len,
+                        a_line: 0,
                         a_run: window.stride * line,
                         a_step: window.stride * channels,
                         b: grad,

@@ -13,13 +13,18 @@ pub(crate) const PANEL: usize = 32;
 /// Rows of a block.
 const ROWS: usize = 8;
 
-/// `sum over runs r and i < len of a[m a_row + r a_run + i a_step] b[panel(n) + r b_run + i b_step + n % PANEL]`.
+/// `sum over runs r and i < len of a[row(m) + r a_run + i a_step] b[panel(n) + r b_run + i b_step + n % PANEL]`, where
+/// `row(m) = m / line * a_line + m % line * a_row`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Product<'a> {
     /// The left operand.
     pub a: &'a [f32],
-    /// From one row to the next.
+    /// From one row to the next within a line.
     pub a_row: usize,
+    /// Rows of a line.
+    pub line: usize,
+    /// From one line to the next.
+    pub a_line: usize,
     /// From one run to the next.
     pub a_run: usize,
     /// Along a run.
@@ -52,8 +57,10 @@ impl Product<'_> {
         if self.rows == 0 || self.cols == 0 {
             return;
         }
-        assert!(self.runs > 0 && self.len > 0, "an empty product");
-        let last_a = (self.rows - 1) * self.a_row + (self.runs - 1) * self.a_run + (self.len - 1) * self.a_step;
+        assert!(self.runs > 0 && self.len > 0 && self.line > 0, "an empty product");
+        let (lines, in_line) = ((self.rows - 1) / self.line, (self.rows - 1).min(self.line - 1));
+        let last_row = lines * self.a_line + in_line * self.a_row;
+        let last_a = last_row + (self.runs - 1) * self.a_run + (self.len - 1) * self.a_step;
         let panels = self.cols.div_ceil(PANEL);
         let last_b = (panels - 1) * self.b_panel + (self.runs - 1) * self.b_run + (self.len - 1) * self.b_step + PANEL - 1;
         assert!(last_a < self.a.len() && last_b < self.b.len(), "a product outside of its operands");
@@ -74,7 +81,7 @@ impl<F: FnMut(usize, usize, &[f32])> WithSimd for Run<'_, F> {
         let Self { product: p, mut sink } = self;
         match S::F32_LANES {
             16 => panels::<S, F, ROWS, 2>(simd, &p, &mut sink),
-            8 => panels::<S, F, 4, 2>(simd, &p, &mut sink),
+            8 => panels::<S, F, 6, 2>(simd, &p, &mut sink),
             4 => panels::<S, F, ROWS, 2>(simd, &p, &mut sink),
             _ => panels::<S, F, 4, 4>(simd, &p, &mut sink),
         }
@@ -88,7 +95,7 @@ fn panels<S: Simd, F: FnMut(usize, usize, &[f32]), const M: usize, const N: usiz
     for panel in 0..p.cols.div_ceil(PANEL) {
         let col0 = panel * PANEL;
         let cols = (p.cols - col0).min(PANEL);
-        let mut row = 0;
+        let (mut row, mut line, mut in_line) = (0, 0, 0);
         while row < p.rows {
             let left = p.rows - row;
             let mut col = 0;
@@ -98,19 +105,28 @@ fn panels<S: Simd, F: FnMut(usize, usize, &[f32]), const M: usize, const N: usiz
                 left if left >= 2 => 2,
                 _ => 1,
             };
+            // Counted along: a division for every row would be felt in short products.
+            let mut starts = [0; M];
+            for start in &mut starts[..taken] {
+                *start = line * p.a_line + in_line * p.a_row;
+                in_line += 1;
+                if in_line == p.line {
+                    (line, in_line) = (line + 1, 0);
+                }
+            }
             while col < cols {
-                let (a, b) = (row * p.a_row, panel * p.b_panel + col);
+                let b = panel * p.b_panel + col;
                 let width = (cols - col).min(strip);
                 // SAFETY: `Product::run` has checked the furthest element of both operands; rows and columns stay below its.
                 unsafe {
                     if taken == M {
-                        block::<S, F, M, N>(simd, p, a, b, (row, col0 + col, width), sink);
+                        block::<S, F, M, N>(simd, p, &starts, b, (row, col0 + col, width), sink);
                     } else if taken == 4 {
-                        block::<S, F, 4, N>(simd, p, a, b, (row, col0 + col, width), sink);
+                        block::<S, F, 4, N>(simd, p, &starts, b, (row, col0 + col, width), sink);
                     } else if taken == 2 {
-                        block::<S, F, 2, N>(simd, p, a, b, (row, col0 + col, width), sink);
+                        block::<S, F, 2, N>(simd, p, &starts, b, (row, col0 + col, width), sink);
                     } else {
-                        block::<S, F, 1, N>(simd, p, a, b, (row, col0 + col, width), sink);
+                        block::<S, F, 1, N>(simd, p, &starts, b, (row, col0 + col, width), sink);
                     }
                 }
                 col += strip;
@@ -120,7 +136,7 @@ fn panels<S: Simd, F: FnMut(usize, usize, &[f32]), const M: usize, const N: usiz
     }
 }
 
-/// One block of `M` rows by `N` vectors.
+/// One block of `M` rows, which begin at `starts` of the left operand, by `N` vectors.
 ///
 /// # Safety
 /// Every element that the block's formula names lies inside `p.a` and `p.b`.
@@ -128,16 +144,17 @@ fn panels<S: Simd, F: FnMut(usize, usize, &[f32]), const M: usize, const N: usiz
 unsafe fn block<S: Simd, F: FnMut(usize, usize, &[f32]), const M: usize, const N: usize>(
     simd: S,
     p: &Product<'_>,
-    a: usize,
+    starts: &[usize],
     b: usize,
     (row, col, width): (usize, usize, usize),
     sink: &mut F,
 ) {
     let lanes = S::F32_LANES;
     let mut sums = [[simd.splat_f32s(0.0); N]; M];
+    // SAFETY: the caller's promise.
+    let starts: [*const f32; M] = std::array::from_fn(|m| unsafe { p.a.as_ptr().add(starts[m]) });
     for run in 0..p.runs {
-        // SAFETY: the caller's promise.
-        let mut left = unsafe { p.a.as_ptr().add(a + run * p.a_run) };
+        let mut at = run * p.a_run;
         // SAFETY: the caller's promise.
         let mut right = unsafe { p.b.as_ptr().add(b + run * p.b_run) };
         for _ in 0..p.len {
@@ -147,15 +164,15 @@ unsafe fn block<S: Simd, F: FnMut(usize, usize, &[f32]), const M: usize, const N
                 for (n, vector) in vectors.iter_mut().enumerate() {
                     *vector = right.add(n * lanes).cast::<S::f32s>().read_unaligned();
                 }
-                for (m, sums) in sums.iter_mut().enumerate() {
-                    let value = simd.splat_f32s(*left.add(m * p.a_row));
+                for (start, sums) in starts.iter().zip(&mut sums) {
+                    let value = simd.splat_f32s(*start.add(at));
                     for (sum, &vector) in sums.iter_mut().zip(&vectors) {
                         *sum = simd.mul_add_e_f32s(value, vector, *sum);
                     }
                 }
-                left = left.wrapping_add(p.a_step);
-                right = right.wrapping_add(p.b_step);
             }
+            at += p.a_step;
+            right = right.wrapping_add(p.b_step);
         }
     }
     let mut values = [0.0_f32; PANEL];
@@ -189,14 +206,28 @@ mod tests {
 
     #[test]
     fn products_match_the_definition_at_every_remainder() {
-        for (rows, cols, k) in [(1, 1, 1), (3, 5, 7), (8, 32, 9), (13, 40, 33), (16, 64, 3), (7, 70, 2)] {
-            let a: Vec<f32> = (0..rows * k).map(|i| (i as f32 * 0.37).sin()).collect();
+        for (line, lines, cols, k) in [
+            (1, 1, 1, 1),
+            (3, 1, 5, 7),
+            (8, 1, 32, 9),
+            (13, 1, 40, 33),
+            (16, 1, 64, 3),
+            (7, 1, 70, 2),
+            (16, 2, 64, 3),
+            (7, 3, 70, 2),
+            (1, 9, 33, 4),
+        ] {
+            // Something lies between the lines that does not belong to them.
+            let (rows, a_line) = (line * lines, line * k + 3);
+            let a: Vec<f32> = (0..lines * a_line).map(|i| (i as f32 * 0.37).sin()).collect();
             let b: Vec<f32> = (0..k * cols).map(|i| (i as f32 * 0.91).cos()).collect();
             let packed = pack(k, cols, |i, n| b[i * cols + n]);
             let mut c = vec![f32::NAN; rows * cols];
             Product {
                 a: &a,
                 a_row: k,
+                line,
+                a_line,
                 a_run: 0,
                 a_step: 1,
                 b: &packed,
@@ -214,8 +245,9 @@ mod tests {
             );
             for row in 0..rows {
                 for col in 0..cols {
-                    let expected: f32 = (0..k).map(|i| a[row * k + i] * b[i * cols + col]).sum();
-                    assert!((c[row * cols + col] - expected).abs() < 1e-5, "{rows} {cols} {k}: {row} {col}");
+                    let start = row / line * a_line + row % line * k;
+                    let expected: f32 = (0..k).map(|i| a[start + i] * b[i * cols + col]).sum();
+                    assert!((c[row * cols + col] - expected).abs() < 1e-5, "{line} x {lines} {cols} {k}: {row} {col}");
                 }
             }
         }
