@@ -1,21 +1,84 @@
 //! Blocks of memory that are used again: a network asks for the same sizes at every evaluation.
 //!
-//! A block comes back with whatever was in it last, so whoever takes one writes all of it before reading.
+//! A block comes back with whatever was in it last, so whoever takes one writes all of it before reading. What is kept for later
+//! is about what was in use at once not long ago: little after pictures, much during a training, whose steps hold every activation.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Values that all threads keep for later, at most (1 GB).
-const KEPT: usize = 1 << 28;
 /// Sizes are rounded up to a multiple of this.
 const GRAIN: usize = 1024;
+/// Values that may be kept whatever was in use (64 MB).
+const ALWAYS: usize = 1 << 24;
+/// Blocks that are taken before an old peak of use is forgotten: more than one step of training takes.
+const MEMORY: usize = 1 << 15;
+
+/// Counts of values, over all threads.
+#[derive(Default)]
+struct Usage {
+    in_use: AtomicUsize,
+    kept: AtomicUsize,
+    /// Blocks taken so far.
+    taken: AtomicUsize,
+    /// The most that was in use at once, since the last multiple of [`MEMORY`] blocks and between the two before.
+    peaks: [AtomicUsize; 2],
+}
+
+static USAGE: Usage = Usage::new();
+
+impl Usage {
+    const fn new() -> Self {
+        const ZERO: AtomicUsize = AtomicUsize::new(0);
+        Self { in_use: ZERO, kept: ZERO, taken: ZERO, peaks: [ZERO; 2] }
+    }
+
+    /// A block of `size` is taken, `kept` of it from what was kept.
+    fn take(&self, size: usize, kept: usize) {
+        self.kept.fetch_sub(kept, Relaxed);
+        let in_use = self.in_use.fetch_add(size, Relaxed) + size;
+        let [now, before] = &self.peaks;
+        if self.taken.fetch_add(1, Relaxed) % MEMORY == MEMORY - 1 {
+            before.store(now.swap(in_use, Relaxed), Relaxed);
+        }
+        now.fetch_max(in_use, Relaxed);
+    }
+
+    /// A block of `size` is not used any more. Whether another one may be kept.
+    fn leave(&self, size: usize) -> bool {
+        self.in_use.fetch_sub(size, Relaxed);
+        let peak = self.peaks.iter().map(|peak| peak.load(Relaxed)).max().unwrap_or_default();
+        // Threads do not share what they keep, so a little more than the peak is.
+        self.kept.load(Relaxed) + size <= peak + peak / 4 + ALWAYS
+    }
+}
 
 #[derive(Default)]
 struct Pool {
     free: HashMap<usize, Vec<Vec<f32>>>,
     kept: usize,
+}
+
+impl Pool {
+    fn take(&mut self, size: usize) -> Option<Vec<f32>> {
+        let block = self.free.get_mut(&size)?.pop()?;
+        self.kept -= size;
+        Some(block)
+    }
+
+    fn keep(&mut self, block: Vec<f32>) {
+        self.kept += block.len();
+        USAGE.kept.fetch_add(block.len(), Relaxed);
+        self.free.entry(block.len()).or_default().push(block);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        USAGE.kept.fetch_sub(self.kept, Relaxed);
+    }
 }
 
 thread_local! {
@@ -32,14 +95,9 @@ impl Buffer {
     /// `len` values, of which nothing is known but that they are initialised.
     pub fn any(len: usize) -> Self {
         let size = len.div_ceil(GRAIN) * GRAIN;
-        let reused = POOL.try_with(|pool| {
-            let pool = &mut *pool.borrow_mut();
-            let block = pool.free.get_mut(&size)?.pop()?;
-            pool.kept -= size;
-            Some(block)
-        });
-        let block = reused.ok().flatten().unwrap_or_else(|| vec![0.0; size]);
-        Self { block, len }
+        let reused = POOL.try_with(|pool| pool.borrow_mut().take(size)).ok().flatten();
+        USAGE.take(size, reused.as_ref().map_or(0, Vec::len));
+        Self { block: reused.unwrap_or_else(|| vec![0.0; size]), len }
     }
 
     /// `len` zeros.
@@ -63,17 +121,15 @@ impl Drop for Buffer {
         if block.is_empty() {
             return;
         }
+        let fits = USAGE.leave(block.len());
         // A thread that is ending has no pool any more; its blocks are freed.
         let _ = POOL.try_with(|pool| {
             let pool = &mut *pool.borrow_mut();
-            let limit = KEPT / rayon::current_num_threads().max(1);
-            if pool.kept + block.len() > limit {
+            if fits {
+                pool.keep(block);
+            } else {
                 // What is kept is of sizes that are not asked for any more.
                 *pool = Pool::default();
-            }
-            if block.len() <= limit {
-                pool.kept += block.len();
-                pool.free.entry(block.len()).or_default().push(block);
             }
         });
     }
@@ -112,5 +168,32 @@ mod tests {
         let second = Buffer::zeros(4500); // the same number of grains
         assert_eq!((second.as_ptr(), second.len()), (at, 4500));
         assert!(second.iter().all(|&v| v == 0.0));
+    }
+
+    #[test]
+    fn all_that_was_in_use_at_once_is_kept() {
+        // As in a step of training: more than is always kept, every block held to the end.
+        let count = 3 * ALWAYS / 100_000;
+        let step = || (0..count).map(|i| Buffer::any(100_000 + i % 7 * GRAIN)).collect::<Vec<_>>();
+        let places = |blocks: &[Buffer]| blocks.iter().map(|block| block.as_ptr()).collect::<std::collections::HashSet<_>>();
+        let first = step();
+        let places_of_first = places(&first);
+        drop(first);
+        assert_eq!(places(&step()), places_of_first);
+    }
+
+    #[test]
+    fn an_old_peak_is_forgotten() {
+        let usage = Usage::new();
+        let use_and_leave = |size| {
+            usage.take(size, 0);
+            usage.leave(size)
+        };
+        assert!(use_and_leave(10 * ALWAYS));
+        usage.kept.store(10 * ALWAYS, Relaxed);
+        assert!(use_and_leave(ALWAYS), "the peak was just now");
+        let may_keep: Vec<bool> = (0..2 * MEMORY).map(|_| use_and_leave(GRAIN)).collect();
+        assert!(may_keep[..MEMORY - 2].iter().all(|&may| may));
+        assert!(!may_keep[2 * MEMORY - 1], "nothing of that size is used any more");
     }
 }

@@ -1,17 +1,16 @@
 //! Convolutions and linear layers with what surrounds them: normalisation and activation before, bias, time embedding and
-//! residual after, and all their gradients.
+//! residual after, and the gradient of their input.
 //!
 //! Pictures are worked on one by one, or in bands of rows where there are more threads than pictures, so that a band with its
 //! border stays in the cache from the normalisation to the sum with the residual. Windows are read where they lie: in
 //! `[row, column, channel]` order the values of one kernel row `(kx, c)` are neighbours, so nothing is gathered.
 
-use super::buffer::Buffer;
 use super::parallel::ranges;
 use super::product::{PANEL, Product};
 use super::tiles::{self, BLOCK, Left, Right, multiply, with_tiles};
 use super::vectorized;
 use super::weights::{Extents, Prepared, Way};
-use super::window::{Entry, Floats, Lines, Planes, Rounded, Window, lay_out, lay_out_gradient};
+use super::window::{Entry, Floats, Lines, Planes, Rounded, Window, lay_out};
 use crate::compute::Precision;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -65,14 +64,13 @@ impl Mode {
 
 /// Working memory of a thread.
 #[derive(Default)]
-struct Scratch {
-    lines: Lines,
+pub(super) struct Scratch {
+    pub lines: Lines,
     floats: Floats,
     rounded: Rounded,
-    planes: Planes,
-    right: Right,
+    pub planes: Planes,
+    pub right: Right,
     added: Vec<f32>,
-    padded: Vec<f32>,
     map: Vec<u32>,
 }
 
@@ -80,7 +78,7 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
 }
 
-fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
+pub(super) fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
     let mut scratch = SCRATCH.take();
     let result = f(&mut scratch);
     SCRATCH.set(scratch);
@@ -143,12 +141,15 @@ pub(crate) fn band(
                 a_row: window.stride * window.channels,
                 line: columns,
                 a_line: window.stride * pitch,
+                a_group: 0,
                 a_run: pitch,
                 a_step: 1,
                 b: panels,
                 b_panel: window.kernel * len * PANEL,
+                b_group: 0,
                 b_run: len * PANEL,
                 b_step: PANEL,
+                groups: 1,
                 runs: window.kernel,
                 len,
                 rows: rows.len() * columns,
@@ -306,128 +307,6 @@ pub(crate) fn input_gradient(window: &Window, grad: &[f32], weight: Weight<'_>, 
     let back = window.transposed();
     let rows = 0..back.out_height();
     band(&back, grad, None, weight, Way::Back, Added::default(), mode, rows, out);
-}
-
-/// The sum of gradients of a weight, in the order in which they are computed.
-pub(crate) struct WeightSum {
-    values: Buffer,
-    window: Window,
-    mode: Mode,
-}
-
-impl WeightSum {
-    /// Rows of the sum, and its columns, in memory.
-    fn extents(window: &Window, mode: Mode) -> (usize, usize) {
-        let taps = window.kernel * window.kernel;
-        let columns = window.outputs.div_ceil(BLOCK) * BLOCK;
-        match mode {
-            Mode::Float => (taps * window.channels, columns),
-            _ => ((taps * window.channels.div_ceil(16)).div_ceil(2) * BLOCK, columns),
-        }
-    }
-
-    /// Zero.
-    pub fn new(window: &Window, mode: Mode) -> Self {
-        let mode = if mode == Mode::Split { Mode::Float } else { mode };
-        let (rows, columns) = Self::extents(window, mode);
-        Self { values: Buffer::zeros(rows * columns), window: *window, mode }
-    }
-
-    /// The same sum for pictures of another extent.
-    pub fn of(&mut self, window: &Window) -> &mut Self {
-        self.window = *window;
-        self
-    }
-
-    /// Adds that of one picture, given the gradient of its output.
-    pub fn add(&mut self, x: &[f32], entry: Option<&Entry<'_>>, grad: &[f32]) {
-        let Self { values: sums, window, mode } = self;
-        let (_, pitch) = Self::extents(window, *mode);
-        let all = 0..window.out_height();
-        let (outputs, channels) = (window.outputs, window.channels);
-        with_scratch(|scratch| {
-            let Scratch { lines, floats, planes, right, padded, .. } = scratch;
-            if *mode == Mode::Float {
-                lay_out(window, x, entry, &all, lines, floats);
-                let grad = if pitch == outputs {
-                    grad
-                } else {
-                    padded.clear();
-                    padded.resize(grad.len() / outputs * pitch, 0.0);
-                    padded.chunks_exact_mut(pitch).zip(grad.chunks_exact(outputs)).for_each(|(p, g)| p[..outputs].copy_from_slice(g));
-                    padded
-                };
-                let (line, len) = (window.padded_width() * channels, window.kernel * channels);
-                for ky in 0..window.kernel {
-                    let product = Product {
-                        a: &floats.values[ky * line..],
-                        a_row: 1,
-                        line: len,
-                        a_line: 0,
-                        a_run: window.stride * line,
-                        a_step: window.stride * channels,
-                        b: grad,
-                        b_panel: PANEL,
-                        b_run: window.out_width() * pitch,
-                        b_step: pitch,
-                        runs: window.out_height(),
-                        len: window.out_width(),
-                        rows: len,
-                        cols: outputs,
-                    };
-                    product.run(
-                        #[inline(always)]
-                        |row, col, values| {
-                            let start = (ky * len + row) * pitch + col;
-                            sums[start..start + values.len()].iter_mut().zip(values).for_each(|(s, v)| *s += v);
-                        },
-                    );
-                }
-                return;
-            }
-            lay_out(window, x, entry, &all, lines, planes);
-            lay_out_gradient(window, grad, right);
-            let groups = channels.div_ceil(16);
-            let units = window.kernel * window.kernel * groups;
-            let start = |unit: usize| {
-                let (tap, group) = (unit.min(units - 1) / groups, unit.min(units - 1) % groups);
-                group * 16 * planes.plane + tap / window.kernel * window.padded_width() + tap % window.kernel
-            };
-            let left = Left { values: &planes.values, row: planes.plane, run: 0 };
-            with_tiles(|| {
-                for pair in 0..units.div_ceil(2) {
-                    let starts = [start(2 * pair), start(2 * pair + 1)];
-                    for panel in 0..outputs.div_ceil(BLOCK) {
-                        let block = &mut sums[pair * BLOCK * pitch + panel * BLOCK..][..(BLOCK - 1) * pitch + BLOCK];
-                        multiply(&left, starts, right, panel, block, pitch, true);
-                    }
-                }
-            });
-        });
-    }
-
-    /// The gradient `[outputs, channels, kernel, kernel]`, added to `out`.
-    pub fn add_to(&self, out: &mut [f32]) {
-        let Self { values, window, mode } = self;
-        let (_, pitch) = Self::extents(window, *mode);
-        let (channels, taps) = (window.channels, window.kernel * window.kernel);
-        let groups = channels.div_ceil(16);
-        // Some filters at a time, so that their lines stay in the cache while the taps are filled in.
-        for first in (0..window.outputs).step_by(16) {
-            let last = (first + 16).min(window.outputs);
-            for c in 0..channels {
-                for tap in 0..taps {
-                    let row = match mode {
-                        Mode::Float => tap * channels + c,
-                        _ => (tap * groups + c / 16) * 16 + c % 16,
-                    };
-                    for (o, sum) in (first..last).zip(&values[row * pitch + first..]) {
-                        out[(o * channels + c) * taps + tap] += sum;
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// Adds the sum over places of `grad: [places, outputs]` to `sums`.

@@ -1,10 +1,11 @@
 //! Convolutions and linear layers as steps of a computation.
 
 use super::buffer::Buffer;
-use super::conv::{self, Added, Mode, Weight, WeightSum};
+use super::conv::{self, Added, Mode, Weight};
 use super::norm::{GroupShape, Moments};
 use super::parallel::{each, parts, ranges};
 use super::tape::Gradient;
+use super::weight_gradient::{WeightGradient, WeightSum};
 use super::weights::{Extents, Way};
 use super::window::{Enlarge, Entry, Window};
 use super::{CpuTensor, profile};
@@ -169,24 +170,22 @@ impl Layer {
             (rest_x, rest_ch) = (later_x, later_ch);
         }
         struct Sums {
-            weight: Option<WeightSum>,
+            weight: Option<WeightGradient>,
             bias: Vec<f32>,
             norm: (Vec<f32>, Vec<f32>),
         }
         let done = parts(tasks, |(pieces, dx, dch)| {
             let of = if linear { Window { width: ROWS, ..*window } } else { *window };
-            let mut sums = Sums {
-                weight: tracked(&self.weight).then(|| WeightSum::new(&of, mode)),
-                bias: vec![0.0; window.outputs],
-                norm: (vec![0.0; window.channels], vec![0.0; window.channels]),
-            };
+            let mut weight = tracked(&self.weight).then(|| WeightSum::new(&of, mode));
+            let mut sums =
+                Sums { weight: None, bias: vec![0.0; window.outputs], norm: (vec![0.0; window.channels], vec![0.0; window.channels]) };
             let (mut at, mut large) = (0, Buffer::any(0));
             for piece in pieces {
                 let part = if linear { Window { width: piece.len(), ..*window } } else { *window };
                 let x = &self.x.values()[piece.start * size_in..piece.end * size_in];
                 let g = &grad[piece.start * size_out..piece.end * size_out];
                 let entry = self.entry(normalised, piece.start);
-                if let Some(weight) = &mut sums.weight {
+                if let Some(weight) = &mut weight {
                     weight.of(&part).add(x, entry.as_ref(), g);
                 }
                 if by_channels {
@@ -216,6 +215,7 @@ impl Layer {
                 }
                 at += piece.len();
             }
+            sums.weight = weight.map(WeightSum::finish);
             sums
         });
         let total = |of: &dyn Fn(&Sums) -> Vec<f32>| -> Gradient {

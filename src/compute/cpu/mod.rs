@@ -18,6 +18,7 @@ mod product;
 pub mod profile;
 mod tape;
 mod tiles;
+mod weight_gradient;
 mod weights;
 mod window;
 

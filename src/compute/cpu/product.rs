@@ -13,8 +13,8 @@ pub(crate) const PANEL: usize = 32;
 /// Rows of a block.
 const ROWS: usize = 8;
 
-/// `sum over runs r and i < len of a[row(m) + r a_run + i a_step] b[panel(n) + r b_run + i b_step + n % PANEL]`, where
-/// `row(m) = m / line * a_line + m % line * a_row`.
+/// `sum over groups g, runs r and i < len of a[row(m) + g a_group + r a_run + i a_step] b[panel(n) + g b_group + r b_run + i b_step +
+/// n % PANEL]`, where `row(m) = m / line * a_line + m % line * a_row`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Product<'a> {
     /// The left operand.
@@ -25,6 +25,8 @@ pub(crate) struct Product<'a> {
     pub line: usize,
     /// From one line to the next.
     pub a_line: usize,
+    /// From one group of runs to the next.
+    pub a_group: usize,
     /// From one run to the next.
     pub a_run: usize,
     /// Along a run.
@@ -33,11 +35,15 @@ pub(crate) struct Product<'a> {
     pub b: &'a [f32],
     /// From one panel of columns to the next.
     pub b_panel: usize,
+    /// From one group of runs to the next.
+    pub b_group: usize,
     /// From one run to the next.
     pub b_run: usize,
     /// Along a run.
     pub b_step: usize,
-    /// Number of runs.
+    /// Number of groups.
+    pub groups: usize,
+    /// Runs of a group.
     pub runs: usize,
     /// Length of a run.
     pub len: usize,
@@ -57,12 +63,13 @@ impl Product<'_> {
         if self.rows == 0 || self.cols == 0 {
             return;
         }
-        assert!(self.runs > 0 && self.len > 0 && self.line > 0, "an empty product");
+        assert!(self.groups > 0 && self.runs > 0 && self.len > 0 && self.line > 0, "an empty product");
         let (lines, in_line) = ((self.rows - 1) / self.line, (self.rows - 1).min(self.line - 1));
         let last_row = lines * self.a_line + in_line * self.a_row;
-        let last_a = last_row + (self.runs - 1) * self.a_run + (self.len - 1) * self.a_step;
+        let last_a = last_row + (self.groups - 1) * self.a_group + (self.runs - 1) * self.a_run + (self.len - 1) * self.a_step;
         let panels = self.cols.div_ceil(PANEL);
-        let last_b = (panels - 1) * self.b_panel + (self.runs - 1) * self.b_run + (self.len - 1) * self.b_step + PANEL - 1;
+        let last_place = (self.groups - 1) * self.b_group + (self.runs - 1) * self.b_run + (self.len - 1) * self.b_step;
+        let last_b = (panels - 1) * self.b_panel + last_place + PANEL - 1;
         assert!(last_a < self.a.len() && last_b < self.b.len(), "a product outside of its operands");
         Arch::new().dispatch(Run { product: *self, sink });
     }
@@ -153,26 +160,28 @@ unsafe fn block<S: Simd, F: FnMut(usize, usize, &[f32]), const M: usize, const N
     let mut sums = [[simd.splat_f32s(0.0); N]; M];
     // SAFETY: the caller's promise.
     let starts: [*const f32; M] = std::array::from_fn(|m| unsafe { p.a.as_ptr().add(starts[m]) });
-    for run in 0..p.runs {
-        let mut at = run * p.a_run;
-        // SAFETY: the caller's promise.
-        let mut right = unsafe { p.b.as_ptr().add(b + run * p.b_run) };
-        for _ in 0..p.len {
+    for group in 0..p.groups {
+        for run in 0..p.runs {
+            let mut at = group * p.a_group + run * p.a_run;
             // SAFETY: the caller's promise.
-            unsafe {
-                let mut vectors = [simd.splat_f32s(0.0); N];
-                for (n, vector) in vectors.iter_mut().enumerate() {
-                    *vector = right.add(n * lanes).cast::<S::f32s>().read_unaligned();
-                }
-                for (start, sums) in starts.iter().zip(&mut sums) {
-                    let value = simd.splat_f32s(*start.add(at));
-                    for (sum, &vector) in sums.iter_mut().zip(&vectors) {
-                        *sum = simd.mul_add_e_f32s(value, vector, *sum);
+            let mut right = unsafe { p.b.as_ptr().add(b + group * p.b_group + run * p.b_run) };
+            for _ in 0..p.len {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let mut vectors = [simd.splat_f32s(0.0); N];
+                    for (n, vector) in vectors.iter_mut().enumerate() {
+                        *vector = right.add(n * lanes).cast::<S::f32s>().read_unaligned();
+                    }
+                    for (start, sums) in starts.iter().zip(&mut sums) {
+                        let value = simd.splat_f32s(*start.add(at));
+                        for (sum, &vector) in sums.iter_mut().zip(&vectors) {
+                            *sum = simd.mul_add_e_f32s(value, vector, *sum);
+                        }
                     }
                 }
+                at += p.a_step;
+                right = right.wrapping_add(p.b_step);
             }
-            at += p.a_step;
-            right = right.wrapping_add(p.b_step);
         }
     }
     let mut values = [0.0_f32; PANEL];
@@ -228,12 +237,15 @@ mod tests {
                 a_row: k,
                 line,
                 a_line,
+                a_group: 0,
                 a_run: 0,
                 a_step: 1,
                 b: &packed,
                 b_panel: k * PANEL,
+                b_group: 0,
                 b_run: 0,
                 b_step: PANEL,
+                groups: 1,
                 runs: 1,
                 len: k,
                 rows,
@@ -249,6 +261,50 @@ mod tests {
                     let expected: f32 = (0..k).map(|i| a[start + i] * b[i * cols + col]).sum();
                     assert!((c[row * cols + col] - expected).abs() < 1e-5, "{line} x {lines} {cols} {k}: {row} {col}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn groups_and_runs_are_summed() {
+        let (rows, cols, groups, runs, len) = (7, 35, 3, 2, 5);
+        let (a_group, a_run, a_step) = (101, 40, 7);
+        let a: Vec<f32> = (0..groups * a_group).map(|i| (i as f32 * 0.37).sin()).collect();
+        let (b_group, b_run) = (runs * len * PANEL, len * PANEL);
+        let b: Vec<f32> = (0..2 * groups * b_group).map(|i| (i as f32 * 0.91).cos()).collect();
+        let b_panel = groups * b_group;
+        let mut c = vec![f32::NAN; rows * cols];
+        Product {
+            a: &a,
+            a_row: 1,
+            line: rows,
+            a_line: 0,
+            a_group,
+            a_run,
+            a_step,
+            b: &b,
+            b_panel,
+            b_group,
+            b_run,
+            b_step: PANEL,
+            groups,
+            runs,
+            len,
+            rows,
+            cols,
+        }
+        .run(
+            #[inline(always)]
+            |row, col, values| c[row * cols + col..][..values.len()].copy_from_slice(values),
+        );
+        for row in 0..rows {
+            for col in 0..cols {
+                let mut expected = 0.0;
+                for (group, run, i) in (0..groups).flat_map(|g| (0..runs).flat_map(move |r| (0..len).map(move |i| (g, r, i)))) {
+                    let right = b[col / PANEL * b_panel + group * b_group + run * b_run + i * PANEL + col % PANEL];
+                    expected += a[row + group * a_group + run * a_run + i * a_step] * right;
+                }
+                assert!((c[row * cols + col] - expected).abs() < 1e-5, "{row} {col}");
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Everything here is `[row, column, channel]`. A linear layer is a convolution with a 1x1 kernel over one row of places.
 
+use super::buffer::Buffer;
 use super::math::{activate, slope};
 use super::tiles::{self, BLOCK, DEPTH, Right, bf16, pair, rest};
 use super::vectorized;
@@ -305,6 +306,38 @@ impl Target for Floats {
     #[inline(always)]
     fn put(&mut self, row: usize, column: usize, values: &[f32]) {
         self.values[self.layout.start(row, column)..][..values.len()].copy_from_slice(values);
+    }
+}
+
+/// Pictures as f32 behind each other, each `[row, column, channel]`.
+pub(crate) struct Stack {
+    pub values: Buffer,
+    /// Values of a picture.
+    pub size: usize,
+    /// The picture that is written.
+    pub at: usize,
+    pitch: usize,
+    channels: usize,
+}
+
+impl Stack {
+    /// Room for all rows of `count` pictures, all zero.
+    pub fn new(window: &Window, count: usize) -> Self {
+        let (pitch, channels) = (window.padded_width() * window.channels, window.channels);
+        let size = window.padded_rows(&(0..window.out_height())).len() * pitch;
+        Self { values: Buffer::zeros(count * size), size, at: 0, pitch, channels }
+    }
+}
+
+impl Target for Stack {
+    /// Every picture has the same extent, so the border stays as it was made.
+    fn start(&mut self, window: &Window, rows: &Range<usize>) {
+        debug_assert_eq!(self.size, window.padded_rows(rows).len() * self.pitch);
+    }
+
+    #[inline(always)]
+    fn put(&mut self, row: usize, column: usize, values: &[f32]) {
+        self.values[self.at * self.size + row * self.pitch + column * self.channels..][..values.len()].copy_from_slice(values);
     }
 }
 
