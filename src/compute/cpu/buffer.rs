@@ -17,7 +17,6 @@ const ALWAYS: usize = 1 << 24;
 const MEMORY: usize = 1 << 15;
 
 /// Counts of values, over all threads.
-#[derive(Default)]
 struct Usage {
     in_use: AtomicUsize,
     kept: AtomicUsize,
@@ -31,8 +30,12 @@ static USAGE: Usage = Usage::new();
 
 impl Usage {
     const fn new() -> Self {
-        const ZERO: AtomicUsize = AtomicUsize::new(0);
-        Self { in_use: ZERO, kept: ZERO, taken: ZERO, peaks: [ZERO; 2] }
+        Self {
+            in_use: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
+            peaks: [AtomicUsize::new(0), AtomicUsize::new(0)],
+        }
     }
 
     /// A block of `size` is taken, `kept` of it from what was kept.
