@@ -38,9 +38,8 @@ impl Usage {
         }
     }
 
-    /// A block of `size` is taken, `kept` of it from what was kept.
-    fn take(&self, size: usize, kept: usize) {
-        self.kept.fetch_sub(kept, Relaxed);
+    /// A block of `size` is used.
+    fn take(&self, size: usize) {
         let in_use = self.in_use.fetch_add(size, Relaxed) + size;
         let [now, before] = &self.peaks;
         if self.taken.fetch_add(1, Relaxed) % MEMORY == MEMORY - 1 {
@@ -58,34 +57,38 @@ impl Usage {
     }
 }
 
-#[derive(Default)]
-struct Pool {
+/// What a thread keeps, by size.
+struct Pool<'a> {
+    usage: &'a Usage,
     free: HashMap<usize, Vec<Vec<f32>>>,
-    kept: usize,
 }
 
-impl Pool {
+impl<'a> Pool<'a> {
+    fn new(usage: &'a Usage) -> Self {
+        Self { usage, free: HashMap::new() }
+    }
+
     fn take(&mut self, size: usize) -> Option<Vec<f32>> {
         let block = self.free.get_mut(&size)?.pop()?;
-        self.kept -= size;
+        self.usage.kept.fetch_sub(size, Relaxed);
         Some(block)
     }
 
     fn keep(&mut self, block: Vec<f32>) {
-        self.kept += block.len();
-        USAGE.kept.fetch_add(block.len(), Relaxed);
+        self.usage.kept.fetch_add(block.len(), Relaxed);
         self.free.entry(block.len()).or_default().push(block);
     }
 }
 
-impl Drop for Pool {
+impl Drop for Pool<'_> {
     fn drop(&mut self) {
-        USAGE.kept.fetch_sub(self.kept, Relaxed);
+        let kept = self.free.values().flatten().map(Vec::len).sum();
+        self.usage.kept.fetch_sub(kept, Relaxed);
     }
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = RefCell::new(Pool::default());
+    static POOL: RefCell<Pool<'static>> = RefCell::new(Pool::new(&USAGE));
 }
 
 /// A block of values from the pool of the thread that takes it; it goes to the pool of the thread that drops it.
@@ -99,7 +102,7 @@ impl Buffer {
     pub fn any(len: usize) -> Self {
         let size = len.div_ceil(GRAIN) * GRAIN;
         let reused = POOL.try_with(|pool| pool.borrow_mut().take(size)).ok().flatten();
-        USAGE.take(size, reused.as_ref().map_or(0, Vec::len));
+        USAGE.take(size);
         Self { block: reused.unwrap_or_else(|| vec![0.0; size]), len }
     }
 
@@ -132,7 +135,7 @@ impl Drop for Buffer {
                 pool.keep(block);
             } else {
                 // What is kept is of sizes that are not asked for any more.
-                *pool = Pool::default();
+                *pool = Pool::new(&USAGE);
             }
         });
     }
@@ -176,20 +179,29 @@ mod tests {
     #[test]
     fn all_that_was_in_use_at_once_is_kept() {
         // As in a step of training: more than is always kept, every block held to the end.
-        let count = 3 * ALWAYS / 100_000;
-        let step = || (0..count).map(|i| Buffer::any(100_000 + i % 7 * GRAIN)).collect::<Vec<_>>();
-        let places = |blocks: &[Buffer]| blocks.iter().map(|block| block.as_ptr()).collect::<std::collections::HashSet<_>>();
-        let first = step();
-        let places_of_first = places(&first);
-        drop(first);
-        assert_eq!(places(&step()), places_of_first);
+        let usage = Usage::new();
+        let mut pool = Pool::new(&usage);
+        let sizes: Vec<usize> = (0..3 * ALWAYS / 100_000).map(|i| (100 + i % 7) * GRAIN).collect();
+        let mut step = || {
+            let blocks: Vec<Vec<f32>> = sizes.iter().map(|&size| pool.take(size).unwrap_or_else(|| vec![0.0; size])).collect();
+            sizes.iter().for_each(|&size| usage.take(size));
+            let places: std::collections::HashSet<_> = blocks.iter().map(|block| block.as_ptr()).collect();
+            for block in blocks {
+                assert!(usage.leave(block.len()));
+                pool.keep(block);
+            }
+            places
+        };
+        assert_eq!(step(), step());
+        drop(pool);
+        assert_eq!(usage.kept.into_inner(), 0);
     }
 
     #[test]
     fn an_old_peak_is_forgotten() {
         let usage = Usage::new();
         let use_and_leave = |size| {
-            usage.take(size, 0);
+            usage.take(size);
             usage.leave(size)
         };
         assert!(use_and_leave(10 * ALWAYS));

@@ -175,13 +175,13 @@ impl Layer {
             norm: (Vec<f32>, Vec<f32>),
         }
         let done = parts(tasks, |(pieces, dx, dch)| {
-            let of = if linear { Window { width: ROWS, ..*window } } else { *window };
-            let mut weight = tracked(&self.weight).then(|| WeightSum::new(&of, mode));
+            let part_of = |piece: &Range<usize>| if linear { Window { width: piece.len(), ..*window } } else { *window };
+            let mut weight = tracked(&self.weight).then(|| WeightSum::new(&part_of(&pieces[0]), mode));
             let mut sums =
                 Sums { weight: None, bias: vec![0.0; window.outputs], norm: (vec![0.0; window.channels], vec![0.0; window.channels]) };
             let (mut at, mut large) = (0, Buffer::any(0));
             for piece in pieces {
-                let part = if linear { Window { width: piece.len(), ..*window } } else { *window };
+                let part = part_of(piece);
                 let x = &self.x.values()[piece.start * size_in..piece.end * size_in];
                 let g = &grad[piece.start * size_out..piece.end * size_out];
                 let entry = self.entry(normalised, piece.start);

@@ -213,6 +213,21 @@ mod tests {
         packed
     }
 
+    /// Computes `product` and compares every value with what is `expected` of its row and column.
+    fn check(product: &Product<'_>, expected: impl Fn(usize, usize) -> f32, name: &str) {
+        let Product { rows, cols, .. } = *product;
+        let mut c = vec![f32::NAN; rows * cols];
+        product.run(
+            #[inline(always)]
+            |row, col, values| c[row * cols + col..][..values.len()].copy_from_slice(values),
+        );
+        for row in 0..rows {
+            for col in 0..cols {
+                assert!((c[row * cols + col] - expected(row, col)).abs() < 1e-5, "{name}: {row} {col}");
+            }
+        }
+    }
+
     #[test]
     fn products_match_the_definition_at_every_remainder() {
         for (line, lines, cols, k) in [
@@ -231,8 +246,7 @@ mod tests {
             let a: Vec<f32> = (0..lines * a_line).map(|i| (i as f32 * 0.37).sin()).collect();
             let b: Vec<f32> = (0..k * cols).map(|i| (i as f32 * 0.91).cos()).collect();
             let packed = pack(k, cols, |i, n| b[i * cols + n]);
-            let mut c = vec![f32::NAN; rows * cols];
-            Product {
+            let product = Product {
                 a: &a,
                 a_row: k,
                 line,
@@ -250,18 +264,12 @@ mod tests {
                 len: k,
                 rows,
                 cols,
-            }
-            .run(
-                #[inline(always)]
-                |row, col, values| c[row * cols + col..][..values.len()].copy_from_slice(values),
-            );
-            for row in 0..rows {
-                for col in 0..cols {
-                    let start = row / line * a_line + row % line * k;
-                    let expected: f32 = (0..k).map(|i| a[start + i] * b[i * cols + col]).sum();
-                    assert!((c[row * cols + col] - expected).abs() < 1e-5, "{line} x {lines} {cols} {k}: {row} {col}");
-                }
-            }
+            };
+            let expected = |row: usize, col: usize| {
+                let start = row / line * a_line + row % line * k;
+                (0..k).map(|i| a[start + i] * b[i * cols + col]).sum()
+            };
+            check(&product, expected, &format!("{line} x {lines} {cols} {k}"));
         }
     }
 
@@ -273,8 +281,7 @@ mod tests {
         let (b_group, b_run) = (runs * len * PANEL, len * PANEL);
         let b: Vec<f32> = (0..2 * groups * b_group).map(|i| (i as f32 * 0.91).cos()).collect();
         let b_panel = groups * b_group;
-        let mut c = vec![f32::NAN; rows * cols];
-        Product {
+        let product = Product {
             a: &a,
             a_row: 1,
             line: rows,
@@ -292,20 +299,15 @@ mod tests {
             len,
             rows,
             cols,
-        }
-        .run(
-            #[inline(always)]
-            |row, col, values| c[row * cols + col..][..values.len()].copy_from_slice(values),
-        );
-        for row in 0..rows {
-            for col in 0..cols {
-                let mut expected = 0.0;
-                for (group, run, i) in (0..groups).flat_map(|g| (0..runs).flat_map(move |r| (0..len).map(move |i| (g, r, i)))) {
-                    let right = b[col / PANEL * b_panel + group * b_group + run * b_run + i * PANEL + col % PANEL];
-                    expected += a[row + group * a_group + run * a_run + i * a_step] * right;
-                }
-                assert!((c[row * cols + col] - expected).abs() < 1e-5, "{row} {col}");
+        };
+        let expected = |row: usize, col: usize| {
+            let mut sum = 0.0;
+            for (group, run, i) in (0..groups).flat_map(|g| (0..runs).flat_map(move |r| (0..len).map(move |i| (g, r, i)))) {
+                let right = b[col / PANEL * b_panel + group * b_group + run * b_run + i * PANEL + col % PANEL];
+                sum += a[row + group * a_group + run * a_run + i * a_step] * right;
             }
-        }
+            sum
+        };
+        check(&product, expected, "groups and runs");
     }
 }

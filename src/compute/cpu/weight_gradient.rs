@@ -55,9 +55,10 @@ impl Waiting {
         }
     }
 
-    /// Adds the gradient of the weight by the output rows from `first` on, of all pictures that are here.
-    fn add_to(&self, window: &Window, first: usize, rows: usize, pitch: usize, sums: &mut [f32]) {
+    /// Adds the gradient of the weight by the output rows from `first` on, of all pictures that are here, which then leave.
+    fn add_to(&mut self, window: &Window, first: usize, sums: &mut [f32]) {
         let (outputs, channels, width) = (window.outputs, window.channels, window.out_width());
+        let rows = self.rows.min(window.out_height() - first);
         let (line, len) = (window.padded_width() * channels, window.kernel * channels);
         for ky in 0..window.kernel {
             let product = Product {
@@ -82,11 +83,12 @@ impl Waiting {
             product.run(
                 #[inline(always)]
                 |row, col, values| {
-                    let start = (ky * len + row) * pitch + col;
+                    let start = (ky * len + row) * outputs + col;
                     sums[start..start + values.len()].iter_mut().zip(values).for_each(|(s, v)| *s += v);
                 },
             );
         }
+        self.count = 0;
     }
 }
 
@@ -129,22 +131,15 @@ impl WeightSum {
             if let Some(waiting) = waiting {
                 waiting.inputs.at = waiting.count;
                 lay_out(window, x, entry, &all, lines, &mut waiting.inputs);
-                let (rows, width) = (waiting.rows, window.out_width());
-                if rows == window.out_height() {
-                    waiting.pack(waiting.count, grad, outputs, rows * width);
+                // A picture of many places is added rows by rows, and there is room for one of it.
+                let places = waiting.rows * window.out_width();
+                for (first, grad) in all.step_by(waiting.rows).zip(grad.chunks(places * outputs)) {
+                    waiting.pack(waiting.count, grad, outputs, places);
                     waiting.count += 1;
                     if waiting.count == waiting.room {
-                        waiting.add_to(window, 0, rows, pitch, sums);
-                        waiting.count = 0;
+                        waiting.add_to(window, first, sums);
                     }
-                    return;
                 }
-                waiting.count = 1;
-                for (first, grad) in all.step_by(rows).zip(grad.chunks(rows * width * outputs)) {
-                    waiting.pack(0, grad, outputs, rows * width);
-                    waiting.add_to(window, first, rows.min(window.out_height() - first), pitch, sums);
-                }
-                waiting.count = 0;
                 return;
             }
             lay_out(window, x, entry, &all, lines, planes);
@@ -170,11 +165,8 @@ impl WeightSum {
 
     /// Adds what waits for more pictures.
     fn add_waiting(&mut self) {
-        let Self { values: sums, window, mode, waiting } = self;
-        if let Some(waiting) = waiting.as_mut().filter(|waiting| waiting.count > 0) {
-            let (_, pitch) = Self::extents(window, *mode);
-            waiting.add_to(window, 0, waiting.rows, pitch, sums);
-            waiting.count = 0;
+        if let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.count > 0) {
+            waiting.add_to(&self.window, 0, &mut self.values);
         }
     }
 
