@@ -6,12 +6,12 @@ mod support;
 use diffuscope::ui::theme::ThemeChoice;
 use diffuscope::ui::{App, Backend, Direction, Options};
 use diffuscope::worker::Worker;
-use diffuscope::worker::protocol::{Command, Event, JobId, PictureSource, RunRequest, Slot, Start};
+use diffuscope::worker::protocol::{Command, PictureSource, RunRequest, Slot, Start};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use support::{Control, StandIn, settle, window};
+use support::{Control, Real, StandIn, settle, window};
 
 fn open_with(size: [f32; 2], theme: ThemeChoice) -> (Harness<'static, App>, Control) {
     let control = Control::default();
@@ -316,24 +316,6 @@ fn a_pasted_picture_is_opened_and_its_prompt_stays() {
     assert_eq!(harness.state().settings().work.prompt, prompt);
 }
 
-/// The worker itself in place of the stand-in, for looking at the shipped model.
-struct Real(Worker);
-
-impl Backend for Real {
-    fn send(&mut self, command: Command) -> Option<JobId> {
-        self.0.send(command)
-    }
-    fn poll(&mut self, max: usize) -> Vec<Event> {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        self.0.poll(max)
-    }
-    fn progress(&self, slot: Slot) -> Option<(usize, usize)> {
-        self.0.progress(slot)
-    }
-    fn is_busy(&self) -> bool {
-        self.0.is_busy()
-    }
-}
 
 /// With `LOOK=DIR` in the environment, writes the lab in its states at every size and in both themes to DIR; with `LOOK_REAL` of the
 /// shipped model.

@@ -8,35 +8,14 @@ mod support;
 use diffuscope::ui::theme::ThemeChoice;
 use diffuscope::ui::{App, Backend, Options};
 use diffuscope::worker::Worker;
-use diffuscope::worker::protocol::{Command, Event, GuidanceInterval, JobId, RunRequest, Slot, StripRequest};
+use diffuscope::worker::protocol::{Command, GuidanceInterval, RunRequest, Slot, StripRequest};
 use egui::accesskit::Role;
 use egui::{Key, pos2, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use std::sync::Arc;
-use support::{Control, StandIn, window};
+use support::{Control, Real, StandIn, window};
 
-/// The real worker, to look at.
-struct Real(Worker);
-
-impl Backend for Real {
-    fn send(&mut self, command: Command) -> Option<JobId> {
-        self.0.send(command)
-    }
-
-    fn poll(&mut self, max: usize) -> Vec<Event> {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        self.0.poll(max)
-    }
-
-    fn progress(&self, slot: Slot) -> Option<(usize, usize)> {
-        self.0.progress(slot)
-    }
-
-    fn is_busy(&self) -> bool {
-        self.0.is_busy()
-    }
-}
 
 fn open_at(size: [f32; 2], theme: ThemeChoice) -> (Harness<'static, App>, Control) {
     let control = Control::default();

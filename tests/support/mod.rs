@@ -19,7 +19,7 @@ use diffuscope::worker::protocol::{
     OtherLevels, Picture, PictureSource, RaceEnd, RaceLane, RaceMap, RaceRequest, RaceStep, Ruler, RunRequest, Slot, Start, StripRequest,
     SweepPoint, SweepRequest, Tokens, Told, Trial,
 };
-use diffuscope::worker::{race_map, race_start};
+use diffuscope::worker::{Worker, race_map, race_start};
 use egui_kittest::Harness;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -156,6 +156,28 @@ fn decode(latents: &HostTensor) -> HostTensor {
         let mixed = (v(y0, x0) * (1.0 - wx) + v(y0, x1) * wx) * (1.0 - wy) + (v(y1, x0) * (1.0 - wx) + v(y1, x1) * wx) * wy;
         (mixed / 4.0 + 0.55).clamp(0.0, 1.0)
     })
+}
+
+/// The worker itself behind a window: a frame waits a little for it, so that work goes on between frames.
+pub struct Real(pub Worker);
+
+impl Backend for Real {
+    fn send(&mut self, command: Command) -> Option<JobId> {
+        self.0.send(command)
+    }
+
+    fn poll(&mut self, max: usize) -> Vec<Event> {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        self.0.poll(max)
+    }
+
+    fn progress(&self, slot: Slot) -> Option<(usize, usize)> {
+        self.0.progress(slot)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.0.is_busy()
+    }
 }
 
 /// A window over a backend, at a thirtieth of a second a frame.

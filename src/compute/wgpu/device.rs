@@ -10,6 +10,7 @@ use crate::compute::{ComputeError, Result};
 use crate::host::{f32_to_half, half_to_f32};
 use eframe::egui_wgpu::wgpu;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread::JoinHandle;
@@ -168,10 +169,10 @@ impl WgpuDevice {
             });
         }));
         device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                log::error!("wgpu: the device was lost: {message}");
-                *lock(&on_loss) = Some(Fault::Lost(message));
-            }
+            let told = if reason == wgpu::DeviceLostReason::Destroyed { "it was given up".to_owned() } else { message };
+            log::debug!("wgpu: the device was lost: {told}");
+            // Whatever else went wrong follows from it.
+            *lock(&on_loss) = Some(Fault::Lost(told));
         });
         let pipelines = Pipelines::new(&device, dialect, Compiled::open(&adapter, &device));
         let (recorder, pool, ahead, compilers) = (Mutex::default(), Arc::default(), Arc::default(), Mutex::default());
@@ -228,15 +229,41 @@ impl WgpuDevice {
         self.0.pipelines.count()
     }
 
+    /// Gives the device up, as if the card had been taken out: what is asked of it from now on is refused as lost, by everybody
+    /// who shares it. To be opened anew.
+    pub fn give_up(&self) {
+        self.0.device.destroy();
+        // It is told of when the device is asked next.
+        self.poll(wgpu::PollType::Poll).ok();
+    }
+
+    /// Asks the device how far it is.
+    ///
+    /// # Errors
+    /// Its loss: the wrapper around the driver gives up with a panic where it learns of it here.
+    fn poll(&self, how: wgpu::PollType) -> std::result::Result<std::result::Result<wgpu::PollStatus, wgpu::PollError>, Fault> {
+        or_lost(|| self.0.device.poll(how))
+    }
+
     /// Refuses what is known to be impossible, and goes on with nothing after an error.
     fn check(&self) -> Result<()> {
+        if lock(&self.0.fault).is_none() {
+            return Ok(());
+        }
+        // What looks like another fault may come of a loss that has not been told yet.
+        self.poll(wgpu::PollType::Poll)?.ok();
         let mut fault = lock(&self.0.fault);
         match &*fault {
-            None => Ok(()),
             // There is no way back from a loss.
             Some(lost @ Fault::Lost(_)) => Err(lost.clone().into()),
-            Some(_) => Err(fault.take().map_or(ComputeError::NoValues, Into::into)),
+            _ => fault.take().map_or(Ok(()), |fault| Err(fault.into())),
         }
+    }
+
+    /// What has become of something that failed: a loss of the device, where that is behind it.
+    fn blame(&self, fault: Fault) -> ComputeError {
+        lock(&self.0.fault).get_or_insert(fault);
+        self.check().err().unwrap_or(ComputeError::NoValues)
     }
 
     /// A buffer for `count` values of `bytes_each`.
@@ -276,21 +303,23 @@ impl WgpuDevice {
         let Gpu { device, pool, recorder, .. } = &*self.0;
         if (bytes.len() as u64) < LARGE {
             let block = self.allocate(count, bytes_each)?;
-            lock(recorder).upload(device, &block, &bytes)?;
-            return Ok(block);
+            let recorded = lock(recorder).upload(device, &block, &bytes);
+            return recorded.map(|()| block).map_err(|fault| self.blame(fault));
         }
         // Checked here too, before the driver is asked.
         if bytes.len() as u64 > self.0.card.max_tensor_bytes {
             self.allocate(count, bytes_each)?;
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-        Ok(Arc::new(pool.keep(filled(device, "weights", usage, &bytes)?)))
+        let buffer = filled(device, "weights", usage, &bytes).map_err(|fault| self.blame(fault))?;
+        Ok(Arc::new(pool.keep(buffer)))
     }
 
     /// Records work, and whatever it takes to have it done later.
     pub(super) fn dispatch(&self, work: &Dispatch<'_>) -> Result<()> {
         let Gpu { device, queue, pipelines, recorder, .. } = &*self.0;
-        Ok(lock(recorder).dispatch(device, queue, pipelines, work)?)
+        let recorded = lock(recorder).dispatch(device, queue, pipelines, work);
+        recorded.map_err(|fault| self.blame(fault))
     }
 
     /// The first `count` values of a buffer, once everything recorded is done.
@@ -316,25 +345,43 @@ impl WgpuDevice {
             // Nobody listens any more after an error.
             done.try_send(result).ok();
         });
+        let failed = |error: String| self.blame(Fault::Other(format!("the values cannot be read back: {error}")));
         let mapped = loop {
             let round = wgpu::PollType::Wait { submission_index: Some(submitted.clone()), timeout: Some(ROUND) };
-            let polled = device.poll(round);
+            let polled = self.poll(round);
             if let Ok(answer) = answer.try_recv() {
                 break answer;
             }
             self.check()?;
-            match polled {
+            match polled? {
                 Ok(_) | Err(wgpu::PollError::Timeout) => {}
-                Err(error) => return unavailable(format!("the values cannot be read back: {error}")),
+                Err(error) => return Err(failed(error.to_string())),
             }
         };
         self.check()?;
-        let failed = |error: String| ComputeError::from(Fault::Other(format!("the values cannot be read back: {error}")));
         mapped.map_err(|e| failed(e.to_string()))?;
         let view = staging.slice(..).get_mapped_range().map_err(|e| failed(e.to_string()))?;
         Ok(match self.0.storage {
             Storage::F32 => view.as_chunks::<4>().0[..count].iter().map(|b| f32::from_le_bytes(*b)).collect(),
             Storage::F16 => view.as_chunks::<2>().0[..count].iter().map(|b| half_to_f32(u16::from_le_bytes(*b))).collect(),
         })
+    }
+}
+
+/// What `work` gives; a panic in it, which is how a loss is told of there, becomes one.
+fn or_lost<T>(work: impl FnOnce() -> T) -> std::result::Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| Fault::Lost("its driver gave up".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_wrapper_is_a_loss() {
+        assert_eq!(or_lost(|| 5).ok(), Some(5));
+        let Err(lost) = or_lost(|| -> u8 { panic!("Error in Device::poll: device is lost") }) else { panic!("no loss") };
+        let told = ComputeError::from(lost).to_string();
+        assert!(told.contains("it was lost (its driver gave up)") && told.contains("--device cpu"), "{told}");
     }
 }
