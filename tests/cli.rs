@@ -350,6 +350,18 @@ fn bench_measures_every_key() {
 }
 
 #[test]
+fn bench_first_starts_twice() {
+    let tiny = TinyPipeline::new();
+    let output = run(&["bench", "first", "--json", "--runs", "1", "--device", "wgpu", "--model", tiny.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let json: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!(json["device"], "wgpu");
+    for key in ["cold_ms", "kept_ms"] {
+        assert!(json[key]["median"].as_f64().unwrap() > 0.0, "{json}");
+    }
+}
+
+#[test]
 fn bench_train_measures_both_networks() {
     let output = run(&["bench", "train", "--json", "--runs", "1"]);
     assert!(output.status.success(), "{}", stderr(&output));

@@ -316,7 +316,6 @@ fn a_pasted_picture_is_opened_and_its_prompt_stays() {
     assert_eq!(harness.state().settings().work.prompt, prompt);
 }
 
-
 /// With `LOOK=DIR` in the environment, writes the lab in its states at every size and in both themes to DIR; with `LOOK_REAL` of the
 /// shipped model.
 #[test]

@@ -16,7 +16,6 @@ use egui_kittest::kittest::Queryable;
 use std::sync::Arc;
 use support::{Control, Real, StandIn, window};
 
-
 fn open_at(size: [f32; 2], theme: ThemeChoice) -> (Harness<'static, App>, Control) {
     let control = Control::default();
     let real = std::env::var("LOOK_REAL").is_ok();

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub struct Count {
     flops: AtomicU64,
+    values: AtomicU64,
     largest: AtomicU64,
 }
 
@@ -16,6 +17,12 @@ impl Count {
     /// Floating-point operations of matrix products and convolutions, a multiply-add as two.
     pub fn flops(&self) -> u64 {
         self.flops.load(Ordering::Relaxed)
+    }
+
+    /// Values that the same operations read and write, each operand and each result once: what has to be moved at least where
+    /// nothing that stands between two of them is.
+    pub fn values(&self) -> u64 {
+        self.values.load(Ordering::Relaxed)
     }
 
     /// Values in the largest result of an operation.
@@ -52,9 +59,12 @@ impl Meta {
         Self { shape, flops: self.flops.clone() }
     }
 
-    fn count(&self, flops: usize) {
+    /// Counts a product of `operands`, this one among them, that gives `results` values.
+    fn count(&self, flops: usize, operands: &[&Self], results: usize) {
         if let Some(counter) = &self.flops {
             counter.flops.fetch_add(flops as u64, Ordering::Relaxed);
+            let values = results + operands.iter().map(|operand| operand.elements()).sum::<usize>();
+            counter.values.fetch_add(values as u64, Ordering::Relaxed);
         }
     }
 
@@ -83,7 +93,7 @@ impl Tensor for Meta {
         if self.shape.last() != Some(&inputs) {
             return shape_error("linear", format!("the weight {:?} does not fit the input {:?}", weight.shape, self.shape));
         }
-        self.count(2 * self.elements() * outputs);
+        self.count(2 * self.elements() * outputs, &[self, weight], self.elements() / inputs * outputs);
         let mut shape = self.shape.clone();
         shape.pop();
         shape.push(outputs);
@@ -95,7 +105,7 @@ impl Tensor for Meta {
         let [o, expected, k, _] = dims("conv2d", &weight.shape)?;
         match (geometry.output_extent(h, k), geometry.output_extent(w, k)) {
             (Some(oh), Some(ow)) if expected == c => {
-                self.count(2 * b * o * oh * ow * c * k * k);
+                self.count(2 * b * o * oh * ow * c * k * k, &[self, weight], b * o * oh * ow);
                 Ok(self.like(vec![b, o, oh, ow]))
             }
             _ => shape_error("conv2d", format!("the weight {:?} does not fit the input {:?}", weight.shape, self.shape)),
@@ -123,7 +133,7 @@ impl Tensor for Meta {
         if k.shape != [b, m, c] || v.shape != k.shape || heads == 0 || c % heads != 0 {
             return shape_error("attention", format!("queries {:?}, keys {:?}, values {:?}, {heads} heads", q.shape, k.shape, v.shape));
         }
-        q.count(4 * b * n * m * c);
+        q.count(4 * b * n * m * c, &[q, k, v], q.elements());
         Ok((q.clone(), keep_weights.then(|| q.like(vec![b, heads, n, m]))))
     }
 

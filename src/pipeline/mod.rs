@@ -15,7 +15,7 @@ pub use card::{ModelCard, Tokens};
 pub use devices::{DeviceCard, Trial, devices, try_device};
 pub use files::{FNV_START, ModelSource, embedded_file, fnv1a, write_embedded};
 pub use generate::{GenerateRequest, GenerateStep, Generated, OtherLevels, Start, Told};
-pub use operations::{Operations, decode_operations, encode_operations, unet_operations};
+pub use operations::{Load, Operations, decode_load, encode_load, unet_load};
 
 use crate::compute::candle::CandleTensor;
 use crate::compute::cpu::CpuTensor;

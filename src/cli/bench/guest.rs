@@ -169,12 +169,12 @@ impl Guest {
         }))
     }
 
-    /// Prepares a training step, under the name that is given with the rest; whether it can be run.
+    /// Prepares what `command` makes of a network, under the name that is given with the rest; whether it can be run.
     ///
     /// # Errors
     /// At Ctrl-C; anything else is kept.
-    pub fn open_training(&mut self, given: &Value) -> Result<bool, Interrupted> {
-        Ok(self.ask("train", given)?.is_some())
+    pub fn open_network(&mut self, command: &str, given: &Value) -> Result<bool, Interrupted> {
+        Ok(self.ask(command, given)?.is_some())
     }
 
     /// Who is there to run `thing`.

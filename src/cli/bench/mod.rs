@@ -1,7 +1,10 @@
 //! `diffuscope bench`: how long things take on this machine, measured.
 
+mod first;
 mod guest;
 mod labs;
+mod large;
+mod marks;
 mod peer;
 mod profile;
 mod report;
@@ -14,14 +17,16 @@ mod work;
 use super::options::ModelArgs;
 use super::stage::Window;
 use super::{interrupt, output};
-use crate::compute::peak::f32_peak_gflops;
 use crate::compute::{DeviceKind, Precision};
-use crate::pipeline::Operations;
+use crate::pipeline::{Load, Operations};
+use crate::worker::Worker;
 use anyhow::{Result, ensure};
 use guest::{Guest, Scene};
+use marks::Marks;
 use profile::Profile;
 use report::{Speed, rival_json, rival_tables, speed_json, speed_table};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use turns::{Summary, Times, measure, percentile, rounded};
 use work::{PROMPT, Work};
@@ -33,7 +38,7 @@ use work::{PROMPT, Work};
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:\n  diffuscope bench\n  diffuscope bench --json --runs 40 > bench.json\n  \
     diffuscope bench --peer .venv/bin/python\n  diffuscope bench train --peer .venv/bin/python\n  \
-    diffuscope bench ui\n  diffuscope bench labs\n  diffuscope bench --profile\n\n\
+    diffuscope bench ui\n  diffuscope bench labs\n  diffuscope bench large --device wgpu-f16\n  diffuscope bench first --device wgpu\n  diffuscope bench --profile\n\n\
     unet_guided_ms    one evaluation of the U-Net at batch 2 (negative and positive prompt)\n\
     vae_decode_ms     latents to a picture\n\
     text_encode_ms    both prompts through the text encoder\n\
@@ -43,9 +48,9 @@ use work::{PROMPT, Work};
     ui_frame_ms_p99   without the graphics adapter's share\n\
     resident_mb       memory of the process at the end, in 10^6 bytes\n\
     binary_mb         size of the program with its built-in model, in 10^6 bytes\n\n\
-    Operations are those of matrix products and convolutions, a multiply-add as two, convolutions by their definition. The peak is\n\
-    what f32 multiply-adds reach here in vector registers on all threads; matrix units, or an algorithm that needs fewer of them, may\n\
-    go beyond it.\n\n\
+    Operations are those of matrix products and convolutions, a multiply-add as two, convolutions by their definition; bytes are those\n\
+    of their operands and results, each moved once. The peak is what f32 multiply-adds reach here in registers, on all threads of the\n\
+    processor or on a whole graphics card; matrix units, or an algorithm that needs fewer of them, may go beyond it.\n\n\
     --peer PYTHON runs the same model in PyTorch through diffusers, and in OpenVINO (f32) where that is installed, in a child\n\
     process with as many threads: one run of ours, one of each of theirs, and so on. The ratio is theirs over ours, turn by turn:\n\
     above 1 we are faster. OpenMP's threads wait awake for a while after their work, so everybody rests 25 ms between turns.\n\
@@ -85,7 +90,9 @@ impl BenchArgs {
 /// What else can be measured.
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Instead {
+    First(first::FirstArgs),
     Labs(labs::LabsArgs),
+    Large(large::LargeArgs),
     Train(train::TrainArgs),
     Ui(ui::UiArgs),
 }
@@ -96,8 +103,8 @@ struct Networks {
     device: String,
     times: Vec<Times>,
     speeds: Vec<Speed>,
-    /// Of the processor, where that is what computed.
-    peak: Option<f64>,
+    /// What the device does at most.
+    marks: Marks,
     /// Largest difference between a value of our picture of `generate_20` and of PyTorch's.
     difference: Option<f64>,
 }
@@ -109,7 +116,9 @@ struct Networks {
 pub fn run(args: &BenchArgs, window: &Window) -> Result<()> {
     interrupt::listen();
     match &args.instead {
+        Some(Instead::First(args)) => return first::run(args),
         Some(Instead::Labs(args)) => return labs::run(args),
+        Some(Instead::Large(args)) => return large::run(args),
         Some(Instead::Train(args)) => return train::run(args),
         Some(Instead::Ui(args)) => return ui::run(args, window),
         None => {}
@@ -127,7 +136,7 @@ pub fn run(args: &BenchArgs, window: &Window) -> Result<()> {
     let mut guest = args.peer.as_deref().map(|python| Guest::start(python, args.model.device())).transpose()?;
     // Before anything else of ours, so that nothing is warm.
     next("the first picture");
-    let first_picture_ms = window::first_picture(&args.model, PROMPT)?;
+    let first_picture_ms = window::first_picture(Worker::spawn(Arc::new(|| {})), &args.model, PROMPT)?;
     next("the model");
     let networks = networks(args, guest.as_mut(), &next)?;
     // The other side has left before the window is looked at.
@@ -184,15 +193,15 @@ fn networks(args: &BenchArgs, mut guest: Option<&mut Guest>, next: &dyn Fn(&'sta
     });
 
     let Operations { unet_guided, vae_decode } = Operations::of(&source)?;
-    let counted = [("unet_guided", unet_guided), ("vae_decode", vae_decode), ("generate_20", 20 * unet_guided + vae_decode)];
-    let speed = |(name, operations): (&'static str, u64)| {
+    let counted = [("unet_guided", unet_guided), ("vae_decode", vae_decode), ("generate_20", unet_guided * 20 + vae_decode)];
+    let speed = |(name, load): (&'static str, Load)| {
         let times = times.iter().find(|times| times.name == name)?;
-        Some(Speed { name, gflop: operations as f64 / 1e9, milliseconds: Summary::of(&times.ours).median })
+        Some(Speed::new(name, load, args.model.device(), Summary::of(&times.ours).median))
     };
     let speeds = counted.into_iter().filter_map(speed).collect();
-    let peak = (args.model.device() == DeviceKind::Cpu).then(f32_peak_gflops);
+    let marks = Marks::of(args.model.device())?;
     let card = work.pipeline.card();
-    Ok(Networks { model: card.name.clone(), device: card.device.clone(), speeds, peak, difference, times })
+    Ok(Networks { model: card.name.clone(), device: card.device.clone(), speeds, marks, difference, times })
 }
 
 /// Where the time goes in the networks.
@@ -215,14 +224,15 @@ fn json(args: &BenchArgs, networks: &Networks, rows: &[(&str, Option<f64>)], gue
     object.insert("threads".into(), rayon::current_num_threads().into());
     object.insert("runs".into(), args.runs.into());
     object.extend(rows.iter().map(|&(key, value)| (key.to_owned(), value.map(rounded).into())));
-    object.insert("f32_peak_gflops".into(), networks.peak.map(rounded).into());
-    object.insert("operations".into(), speed_json(&networks.speeds, networks.peak));
+    object.insert("operations".into(), speed_json(&networks.speeds, &networks.marks));
     if let Some(guest) = guest {
         object.insert("peers".into(), rival_json(networks.times.iter(), guest));
         object.insert("picture_difference".into(), networks.difference.into());
         object.insert("notes".into(), guest.notes().into());
     }
-    object.into()
+    let mut object = object.into();
+    networks.marks.add_to(&mut object);
+    object
 }
 
 fn print(networks: &Networks, rows: &[(&str, Option<f64>)], guest: Option<&Guest>) -> Result<()> {
@@ -231,7 +241,7 @@ fn print(networks: &Networks, rows: &[(&str, Option<f64>)], guest: Option<&Guest
         output::print(&format!("{key:16}  {}", value.map_or("unknown here".into(), |value| rounded(value).to_string())))?;
     }
     output::print("frames of the window are laid out and tessellated without a graphics adapter\n")?;
-    output::print(&speed_table(&networks.speeds, networks.peak))?;
+    output::print(&speed_table(&networks.speeds, &networks.marks))?;
     let Some(guest) = guest else { return Ok(()) };
     for table in rival_tables(networks.times.iter(), guest) {
         output::print(&format!("\n{table}"))?;

@@ -1,7 +1,7 @@
 """The other side of `diffuscope bench --peer PYTHON`: the same model, or the same training step, in PyTorch and OpenVINO.
 
 One command a line on standard input, one answer a line on standard output: `ok` and JSON, `ms` and a number, `error` and a
-message. Commands are a word and JSON: `hello`, `open`, `openvino`, `train`, `warm`, `run`, `picture`. It ends with its input.
+message. Commands are a word and JSON: `hello`, `open`, `openvino`, `train`, `large`, `warm`, `run`, `picture`. It ends with its input.
 """
 import json, os, sys, time, traceback
 
@@ -180,6 +180,22 @@ def train(given):
     return {"parameters": sum(parameter.numel() for parameter in parameters)}
 
 
+def large(given):
+    """One evaluation of a U-Net with random weights for two prompts: in half precision on a card, in single on the processor."""
+    from diffusers import UNet2DConditionModel
+    torch, device, side = state["torch"], state["device"], given["side"]
+    torch.set_grad_enabled(False)
+    kind = torch.float32 if device == "cpu" else torch.float16
+    with torch.device(device):
+        unet = UNet2DConditionModel.from_config(given["config"]).to(dtype=kind).eval()
+        x = torch.randn(2, unet.config.in_channels, side, side, dtype=kind)
+        text = torch.randn(2, given["tokens"], unet.config.cross_attention_dim, dtype=kind)
+        t = torch.tensor(400)
+    things.clear()
+    things[given["name"]] = lambda: unet(x, t, encoder_hidden_states=text).sample
+    return {"parameters": sum(parameter.numel() for parameter in unet.parameters())}
+
+
 def once(name):
     started = time.perf_counter()
     things[name]()
@@ -194,7 +210,7 @@ def picture(given):
     return {"shape": list(values.shape)}
 
 
-commands = {"hello": hello, "open": open_model, "openvino": open_openvino, "train": train, "picture": picture}
+commands = {"hello": hello, "open": open_model, "openvino": open_openvino, "train": train, "large": large, "picture": picture}
 
 for line in sys.stdin:
     command, _, rest = line.strip().partition(" ")

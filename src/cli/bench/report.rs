@@ -1,7 +1,10 @@
 //! What was measured, as tables and as JSON.
 
 use super::guest::{Guest, Rival};
+use super::marks::Marks;
 use super::turns::{Summary, Times, rounded};
+use crate::compute::DeviceKind;
+use crate::pipeline::Load;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
@@ -12,36 +15,59 @@ pub struct Speed {
     pub name: &'static str,
     /// Floating-point operations in 10^9, a multiply-add as two.
     pub gflop: f64,
+    /// Bytes that have to be moved for them at least, in 10^9, where they were counted.
+    pub gigabytes: Option<f64>,
     /// Median time in milliseconds.
     pub milliseconds: f64,
 }
 
 impl Speed {
+    /// Of something that is so much work, on tensors as a device stores them.
+    pub fn new(name: &'static str, load: Load, device: DeviceKind, milliseconds: f64) -> Self {
+        let bytes = load.values * if device.is_half() { 2 } else { 4 };
+        Self { name, gflop: load.flops as f64 / 1e9, gigabytes: Some(bytes as f64 / 1e9), milliseconds }
+    }
+
     /// Operations a second, in 10^9.
     pub fn gflops(self) -> f64 {
         self.gflop / self.milliseconds * 1e3
     }
+
+    /// Bytes a second, in 10^9.
+    pub fn gigabytes_per_s(self) -> Option<f64> {
+        self.gigabytes.map(|gigabytes| gigabytes / self.milliseconds * 1e3)
+    }
 }
 
-/// The table of operations, and the share of the processor's `peak` (10^9 operations a second in f32) that each reached.
-pub fn speed_table(speeds: &[Speed], peak: Option<f64>) -> String {
-    let mut text = format!("{:16}  {:>8}  {:>8}{}", "", "GFLOP", "GFLOP/s", if peak.is_some() { "  of the peak" } else { "" });
+/// The table of operations and bytes, how fast each was, and the shares of what the device does at most.
+pub fn speed_table(speeds: &[Speed], marks: &Marks) -> String {
+    let share = |reached: f64, most: Option<f64>| most.map_or(String::new(), |most| format!("{:.0} %", 100.0 * reached / most));
+    let moved = speeds.iter().any(|speed| speed.gigabytes.is_some());
+    let mut text = format!("{:16}  {:>8}  {:>8}  {:>11}", "", "GFLOP", "GFLOP/s", "of the peak");
+    if moved {
+        write!(text, "  {:>8}  {:>8}  {:>13}", "GB", "GB/s", "of the memory").ok();
+    }
     for speed in speeds {
         let gflops = speed.gflops();
-        let share = peak.map(|peak| format!("  {:>9.0} %", 100.0 * gflops / peak)).unwrap_or_default();
-        write!(text, "\n{:16}  {:>8.3}  {gflops:>8.1}{share}", speed.name, speed.gflop).ok();
+        write!(text, "\n{:16}  {:>8.3}  {gflops:>8.1}  {:>11}", speed.name, speed.gflop, share(gflops, marks.gflops)).ok();
+        if let Some((gigabytes, rate)) = speed.gigabytes.zip(speed.gigabytes_per_s()) {
+            write!(text, "  {gigabytes:>8.3}  {rate:>8.1}  {:>13}", share(rate, marks.gigabytes_per_s)).ok();
+        }
     }
-    if let Some(peak) = peak {
-        write!(text, "\nthe peak: {peak:.1} GFLOP/s of f32 multiply-adds, measured on all threads").ok();
-    }
-    text
+    marks.lines().iter().for_each(|line| text.extend(["\n", line]));
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 /// The same as JSON, by name.
-pub fn speed_json(speeds: &[Speed], peak: Option<f64>) -> Value {
+pub fn speed_json(speeds: &[Speed], marks: &Marks) -> Value {
     let one = |speed: &Speed| {
-        let (gflops, share) = (rounded(speed.gflops()), peak.map(|peak| rounded(speed.gflops() / peak)));
-        (speed.name.to_owned(), json!({ "gflop": rounded(speed.gflop), "gflop_per_s": gflops, "share_of_peak": share }))
+        let (gflops, rate) = (speed.gflops(), speed.gigabytes_per_s());
+        let about = json!({
+            "gflop": rounded(speed.gflop), "gflop_per_s": rounded(gflops), "share_of_peak": marks.gflops.map(|peak| rounded(gflops / peak)),
+            "gigabytes": speed.gigabytes.map(rounded), "gigabytes_per_s": rate.map(rounded),
+            "share_of_memory": rate.zip(marks.gigabytes_per_s).map(|(rate, most)| rounded(rate / most)),
+        });
+        (speed.name.to_owned(), about)
     };
     Value::Object(speeds.iter().map(one).collect())
 }
@@ -93,19 +119,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn speeds_are_operations_over_time() {
-        let speed = Speed { name: "unet_guided", gflop: 0.5, milliseconds: 10.0 };
-        assert_eq!(speed.gflops(), 50.0);
-        let table = speed_table(&[speed], Some(200.0));
-        assert!(table.contains("50.0") && table.contains("25 %") && table.contains("200.0 GFLOP/s"), "{table}");
-        assert_eq!(speed_json(&[speed], Some(200.0))["unet_guided"], json!({ "gflop": 0.5, "gflop_per_s": 50.0, "share_of_peak": 0.25 }));
+    fn speeds_are_operations_and_bytes_over_time() {
+        let load = Load { flops: 500_000_000, values: 25_000_000 };
+        let speed = Speed::new("unet_guided", load, DeviceKind::Cpu, 10.0);
+        assert_eq!((speed.gflops(), speed.gigabytes_per_s()), (50.0, Some(10.0)));
+        let marks = Marks { gflops: Some(200.0), gigabytes_per_s: Some(40.0), bytes: None };
+        let table = speed_table(&[speed], &marks);
+        assert!(table.contains("50.0") && table.matches("25 %").count() == 2 && table.contains("200.0 GFLOP/s"), "{table}");
+        let expected = json!({ "gflop": 0.5, "gflop_per_s": 50.0, "share_of_peak": 0.25, "gigabytes": 0.1, "gigabytes_per_s": 10.0, "share_of_memory": 0.25 });
+        assert_eq!(speed_json(&[speed], &marks)["unet_guided"], expected);
+        let half = DeviceKind::ALL.into_iter().find(|kind| kind.is_half()).unwrap();
+        assert_eq!(Speed::new("unet_guided", load, half, 10.0).gigabytes, Some(0.05));
     }
 
     #[test]
-    fn without_a_peak_there_is_no_share() {
-        let speed = Speed { name: "unet_guided", gflop: 0.5, milliseconds: 10.0 };
-        assert!(!speed_table(&[speed], None).contains("peak"));
-        assert!(speed_json(&[speed], None)["unet_guided"]["share_of_peak"].is_null());
+    fn without_a_mark_there_is_no_share() {
+        let speed = Speed { name: "unet_guided", gflop: 0.5, gigabytes: None, milliseconds: 10.0 };
+        let table = speed_table(&[speed], &Marks::default());
+        assert!(!table.contains('%') && !table.contains("GB"), "{table}");
+        assert!(speed_json(&[speed], &Marks::default())["unet_guided"]["share_of_peak"].is_null());
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! `diffuscope bench train`: how long a step of training takes.
 
 use super::guest::{Guest, Rival};
+use super::marks::Marks;
 use super::profile::{self, Profile};
 use super::report::{Speed, rival_json, rival_tables, speed_json, speed_table};
 use super::turns::{Summary, Times, measure, rounded};
 use crate::cli::options::training_device_parser;
 use crate::cli::output;
 use crate::cli::tensors::{self, OnCpu, OnCuda};
-use crate::compute::peak::f32_peak_gflops;
 use crate::compute::{DeviceKind, Precision, cpu};
 use crate::model::unet::UNet2DConditionConfig;
 use crate::model::vae::AutoencoderKlConfig;
-use crate::pipeline::{decode_operations, encode_operations, unet_operations};
+use crate::pipeline::{decode_load, encode_load, unet_load};
 use crate::train::assemble::MAX_TOKENS;
 use crate::train::bench::{Network, RATE, Steps};
 use crate::train::optimizer::AdamWConfig;
@@ -82,7 +82,7 @@ impl Row {
     }
 
     fn speed(&self) -> Speed {
-        Speed { name: self.times.name, gflop: self.operations as f64 / 1e9, milliseconds: self.step_ms().median }
+        Speed { name: self.times.name, gflop: self.operations as f64 / 1e9, gigabytes: None, milliseconds: self.step_ms().median }
     }
 }
 
@@ -104,11 +104,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         measured.push(row(args, guest.as_mut(), name, network, precision, batch)?);
     }
     bar.finish_and_clear();
-    let peak = (args.device == DeviceKind::Cpu).then(f32_peak_gflops);
+    let marks = Marks::of(args.device)?;
     if args.json {
-        output::print(&json(args, &measured, peak, guest.as_ref()).to_string())?;
+        output::print(&json(args, &measured, &marks, guest.as_ref()).to_string())?;
     } else {
-        print(args, &measured, peak, guest.as_ref())?;
+        print(args, &measured, &marks, guest.as_ref())?;
         if measured.len() < ROWS.len() {
             output::print("\nno units for bf16 here")?;
         }
@@ -156,11 +156,11 @@ fn row(
     let (kind, config, AdamWConfig { beta1, beta2, eps, weight_decay, .. }, forward) = match network {
         Network::Unet => {
             let config = UNet2DConditionConfig::littleworld();
-            ("unet", config.to_json(), unet::ADAMW, unet_operations(&config, batch, MAX_TOKENS)?)
+            ("unet", config.to_json(), unet::ADAMW, unet_load(&config, batch, MAX_TOKENS, config.sample_size)?)
         }
         Network::Vae => {
             let config = AutoencoderKlConfig::littleworld();
-            let forward = encode_operations(&config, batch, side)? + decode_operations(&config, batch, side / config.downsampling())?;
+            let forward = encode_load(&config, batch, side)? + decode_load(&config, batch, side / config.downsampling())?;
             ("vae", config.to_json(), vae::ADAMW, forward)
         }
     };
@@ -171,16 +171,16 @@ fn row(
             "betas": [beta1, beta2], "eps": eps, "weight_decay": weight_decay,
             "precision": if precision == Precision::Bf16 { "bf16" } else { "f32" },
         });
-        if guest.open_training(&given)? {
+        if guest.open_network("train", &given)? {
             rivals = guest.rivals(name);
         }
     }
     let times = measure(name, args.runs, guest, &rivals, || steps.step().map(|step| step.total()))?;
     // Two gradients, each as much work as the product that they belong to.
-    Ok(Row { times, batch, parameters: steps.parameters, operations: 3 * forward })
+    Ok(Row { times, batch, parameters: steps.parameters, operations: 3 * forward.flops })
 }
 
-fn json(args: &TrainArgs, rows: &[Row], peak: Option<f64>, guest: Option<&Guest>) -> Value {
+fn json(args: &TrainArgs, rows: &[Row], marks: &Marks, guest: Option<&Guest>) -> Value {
     let speeds: Vec<Speed> = rows.iter().map(Row::speed).collect();
     let one = |row: &Row| {
         let mut about = json!({
@@ -194,19 +194,20 @@ fn json(args: &TrainArgs, rows: &[Row], peak: Option<f64>, guest: Option<&Guest>
     };
     let mut object = json!({
         "device": args.device.label(), "threads": rayon::current_num_threads(), "runs": args.runs,
-        "f32_peak_gflops": peak.map(rounded), "operations": speed_json(&speeds, peak), "steps": rows.iter().map(one).collect::<Map<_, _>>(),
+        "operations": speed_json(&speeds, marks), "steps": rows.iter().map(one).collect::<Map<_, _>>(),
     });
+    marks.add_to(&mut object);
     if let Some(guest) = guest {
         object["peers"] = rival_json(rows.iter().map(|row| &row.times), guest);
     }
     object
 }
 
-fn print(args: &TrainArgs, rows: &[Row], peak: Option<f64>, guest: Option<&Guest>) -> Result<()> {
+fn print(args: &TrainArgs, rows: &[Row], marks: &Marks, guest: Option<&Guest>) -> Result<()> {
     output::print(&format!("steps of training on {}, {} threads\n", args.device.label(), rayon::current_num_threads()))?;
     output::print(&samples_table(rows))?;
     let speeds: Vec<Speed> = rows.iter().map(Row::speed).collect();
-    output::print(&format!("\n{}", speed_table(&speeds, peak)))?;
+    output::print(&format!("\n{}", speed_table(&speeds, marks)))?;
     let Some(guest) = guest else { return Ok(()) };
     rival_tables(rows.iter().map(|row| &row.times), guest).iter().try_for_each(|table| output::print(&format!("\n{table}")))
 }

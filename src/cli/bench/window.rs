@@ -7,7 +7,6 @@ use crate::pipeline::GenerateRequest;
 use crate::worker::Worker;
 use crate::worker::protocol::{Command, Event, RunRequest, Slot};
 use anyhow::{Context, Result, bail, ensure};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Frames per lab behind the percentiles.
@@ -15,10 +14,9 @@ const FRAMES: usize = 120;
 /// Longest wait for the window's pictures or for the first picture.
 const WAIT: Duration = Duration::from_secs(300);
 
-/// Opens the model and begins a run as the window does, and waits for the first picture.
-pub fn first_picture(model: &ModelArgs, prompt: &str) -> Result<f64> {
+/// Opens the model and begins a run as the window does, and waits for the first picture: milliseconds.
+pub fn first_picture(mut worker: Worker, model: &ModelArgs, prompt: &str) -> Result<f64> {
     let started = Instant::now();
-    let mut worker = Worker::spawn(Arc::new(|| {}));
     worker.send(Command::OpenModel { source: model.source(), device: model.device() });
     worker.send(Command::Reverse(
         Slot::Reverse,

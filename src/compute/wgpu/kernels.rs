@@ -59,6 +59,7 @@ kernels! {
     LayerNorm "layer_norm" 3
     Linear "linear" 4
     MeanPool "mean_pool" 1
+    Peak "peak" 1
     Rearrange "rearrange" 1
     Scale "scale" 1
     UpsampleNearest2x "upsample_nearest2x" 1

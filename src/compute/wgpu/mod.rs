@@ -10,12 +10,14 @@ mod device;
 mod kernels;
 mod layout;
 mod operations;
+mod peak;
 mod pool;
 mod recorder;
 
 pub use adapters::{AdapterCard, AdapterKind, adapters, ready};
 pub use compiled::{Shelf, keep_compiled};
 pub use device::{Storage, WgpuDevice};
+pub use peak::Peak;
 
 use super::{Activation, ComputeError, Conv2d, Convolution, Mask, Result, Tensor, dims, shape_error};
 use crate::host::HostTensor;
