@@ -219,6 +219,8 @@ fn a_run_goes_on_from_its_middle_bit_for_bit() {
             ControlFlow::Continue(())
         };
         let end = pipeline.generate(&whole, &mut keep).unwrap();
+        let other = pipeline.generate(&GenerateRequest { seed: 12, ..whole.clone() }, &mut |_| ControlFlow::Continue(())).unwrap();
+        let distance = |latents: &HostTensor| latents.lincomb(1.0, &end.latents, -1.0).norm() / end.latents.norm();
         for index in [0, 2, 4] {
             let start = Start::Continue { x: steps[index].x.clone(), index };
             let mut next = index;
@@ -230,13 +232,17 @@ fn a_run_goes_on_from_its_middle_bit_for_bit() {
                     assert_eq!((step.index, step.count, step.timestep), (next, 5, before.timestep), "{}", sampler.id);
                     let (ours, theirs) = ((&step.x, &step.x0, &step.x_next), (&before.x, &before.x0, &before.x_next));
                     assert!(ours == theirs || !is_same, "{} from {index}", sampler.id);
+                    // What it goes on from, and what the model sees in it, is the same for all.
+                    assert!((ours.0, ours.1) == (theirs.0, theirs.1) || next > index, "{} from {index}", sampler.id);
                     next += 1;
                     ControlFlow::Continue(())
                 })
                 .unwrap();
             assert!(next == 5 && (again.latents == end.latents || !is_same), "{} from {index}", sampler.id);
-            let apart = again.latents.lincomb(1.0, &end.latents, -1.0).norm() / end.latents.norm();
-            assert!(apart < 0.5, "{} from {index}: {apart}", sampler.id);
+            // And it ends nearer to where the whole run did than another run does.
+            let (apart, elsewhere) = (distance(&again.latents), distance(&other.latents));
+            assert!(apart < elsewhere, "{} from {index}: {apart}, another run {elsewhere}", sampler.id);
+            println!("{} from {index}: {apart:.3}, another run {elsewhere:.3}", sampler.id);
             // The seed matters from there on where fresh noise is drawn, and nowhere else.
             let reseeded =
                 pipeline.generate(&GenerateRequest { start, seed: 12, ..whole.clone() }, &mut |_| ControlFlow::Continue(())).unwrap();

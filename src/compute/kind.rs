@@ -1,5 +1,7 @@
 //! Where tensors live and are computed, as people choose it.
 
+use super::Storage;
+
 /// Where tensors live and are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum DeviceKind {
@@ -49,6 +51,11 @@ impl DeviceKind {
     /// Whether weights and samples lie there in half precision.
     pub const fn is_half(self) -> bool {
         matches!(self, Self::Wgpu(Graphics { half: true, .. }))
+    }
+
+    /// How tensors are stored there.
+    pub const fn storage(self) -> Storage {
+        if self.is_half() { Storage::F16 } else { Storage::F32 }
     }
 
     /// The name used on the command line and on screen.

@@ -5,8 +5,8 @@ use super::marks::Marks;
 use super::report::{Speed, rival_json, rival_tables, speed_json, speed_table};
 use super::turns::{Summary, Times, measure, timed};
 use crate::cli::options::device_parser;
-use crate::cli::output;
 use crate::cli::tensors::{self, OnCpu, OnCuda, OnGraphics};
+use crate::cli::{interrupt, output};
 use crate::compute::{DeviceKind, Tensor};
 use crate::host::HostTensor;
 use crate::model::ModelError;
@@ -30,7 +30,8 @@ use std::time::Duration;
 #[command(after_help = "Examples:\n  diffuscope bench large --device wgpu-f16\n  \
     diffuscope bench large --device cuda --peer .venv/bin/python\n  diffuscope bench large --side 16 --runs 2\n\n\
     --peer PYTHON runs the network that diffusers builds from the same configuration, with random weights of its own: in half\n\
-    precision on an NVIDIA card, in single precision on the processor. A ratio above 1 says that we are faster.")]
+    precision on an NVIDIA card (beside it give --device wgpu-f16; on cuda we compute in TF32), in single precision on the processor. A\n\
+    ratio above 1 says that we are faster.")]
 pub struct LargeArgs {
     /// Print one JSON object
     #[arg(long)]
@@ -78,6 +79,8 @@ struct Drawn<T: Tensor> {
 
 impl<T: Tensor> ParamSource<T> for Drawn<T> {
     fn param(&mut self, _: &str, shape: &[usize], init: Init) -> Result<T, ModelError> {
+        // Ctrl-C does not wait for all of them.
+        interrupt::check().map_err(|_| ModelError::Internal("interrupted".into()))?;
         let mut within = |bound: f32| (self.rng.next_u32() as f32 / u32::MAX as f32 * 2.0 - 1.0) * bound;
         let values = HostTensor::from_fn(shape.to_vec(), |_| match init {
             Init::Zeros => 0.0,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 pub struct Marks {
     /// Operations a second in f32, in 10^9.
     pub gflops: Option<f64>,
-    /// Bytes a second between the memory and the units, in 10^9.
+    /// Bytes a second that the plainest kernel reads and writes, in 10^9.
     pub gigabytes_per_s: Option<f64>,
     /// Bytes of tensors on a graphics card, and of buffers that wait there to be used again, before it was measured.
     pub bytes: Option<(u64, u64)>,
@@ -41,7 +41,9 @@ impl Marks {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         lines.extend(self.gflops.map(|peak| format!("the peak: {peak:.1} GFLOP/s of f32 multiply-adds in registers, measured")));
-        lines.extend(self.gigabytes_per_s.map(|peak| format!("the memory: {peak:.1} GB/s read and written, measured")));
+        lines.extend(
+            self.gigabytes_per_s.map(|peak| format!("the memory: {peak:.1} GB/s read and written by our plainest kernel, measured")),
+        );
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
         lines.extend(self.bytes.map(|(tensors, idle)| {
             format!("on the device: {:.1} MB of tensors, {:.1} MB kept to be used again", megabytes(tensors), megabytes(idle))

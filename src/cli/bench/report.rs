@@ -24,7 +24,7 @@ pub struct Speed {
 impl Speed {
     /// Of something that is so much work, on tensors as a device stores them.
     pub fn new(name: &'static str, load: Load, device: DeviceKind, milliseconds: f64) -> Self {
-        let bytes = load.values * if device.is_half() { 2 } else { 4 };
+        let bytes = load.values * device.storage().bytes();
         Self { name, gflop: load.flops as f64 / 1e9, gigabytes: Some(bytes as f64 / 1e9), milliseconds }
     }
 
@@ -41,21 +41,35 @@ impl Speed {
 
 /// The table of operations and bytes, how fast each was, and the shares of what the device does at most.
 pub fn speed_table(speeds: &[Speed], marks: &Marks) -> String {
-    let share = |reached: f64, most: Option<f64>| most.map_or(String::new(), |most| format!("{:.0} %", 100.0 * reached / most));
+    let share = |reached: f64, most: f64| format!("{:.0} %", 100.0 * reached / most);
     let moved = speeds.iter().any(|speed| speed.gigabytes.is_some());
-    let mut text = format!("{:16}  {:>8}  {:>8}  {:>11}", "", "GFLOP", "GFLOP/s", "of the peak");
-    if moved {
-        write!(text, "  {:>8}  {:>8}  {:>13}", "GB", "GB/s", "of the memory").ok();
-    }
+    let (peak, memory) = (marks.gflops, marks.gigabytes_per_s.filter(|_| moved));
+    let row = |cells: [String; 7]| {
+        let shown = [true, true, true, peak.is_some(), moved, moved, memory.is_some()];
+        let widths = [8, 8, 11, 8, 8, 13];
+        let cells: Vec<String> = (0..7)
+            .filter(|&i| shown[i])
+            .map(|i| if i == 0 { format!("{:16}", cells[0]) } else { format!("{:>1$}", cells[i], widths[i - 1]) })
+            .collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    let mut text = row(["", "GFLOP", "GFLOP/s", "of the peak", "GB", "GB/s", "of the memory"].map(str::to_owned));
     for speed in speeds {
-        let gflops = speed.gflops();
-        write!(text, "\n{:16}  {:>8.3}  {gflops:>8.1}  {:>11}", speed.name, speed.gflop, share(gflops, marks.gflops)).ok();
-        if let Some((gigabytes, rate)) = speed.gigabytes.zip(speed.gigabytes_per_s()) {
-            write!(text, "  {gigabytes:>8.3}  {rate:>8.1}  {:>13}", share(rate, marks.gigabytes_per_s)).ok();
-        }
+        let (gflops, rate) = (speed.gflops(), speed.gigabytes_per_s());
+        let told = |value: Option<f64>, decimals: usize| value.map_or(String::new(), |value| format!("{value:.decimals$}"));
+        text.push('\n');
+        text += &row([
+            speed.name.to_owned(),
+            told(Some(speed.gflop), 3),
+            told(Some(gflops), 1),
+            peak.map_or(String::new(), |peak| share(gflops, peak)),
+            told(speed.gigabytes, 3),
+            told(rate, 1),
+            rate.zip(memory).map_or(String::new(), |(rate, most)| share(rate, most)),
+        ]);
     }
     marks.lines().iter().for_each(|line| text.extend(["\n", line]));
-    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    text
 }
 
 /// The same as JSON, by name.
@@ -136,7 +150,7 @@ mod tests {
     fn without_a_mark_there_is_no_share() {
         let speed = Speed { name: "unet_guided", gflop: 0.5, gigabytes: None, milliseconds: 10.0 };
         let table = speed_table(&[speed], &Marks::default());
-        assert!(!table.contains('%') && !table.contains("GB"), "{table}");
+        assert!(!table.contains("peak") && !table.contains("memory") && !table.contains("GB"), "{table}");
         assert!(speed_json(&[speed], &Marks::default())["unet_guided"]["share_of_peak"].is_null());
     }
 

@@ -169,8 +169,11 @@ impl WgpuDevice {
             });
         }));
         device.set_device_lost_callback(move |reason, message| {
-            let told = if reason == wgpu::DeviceLostReason::Destroyed { "it was given up".to_owned() } else { message };
-            log::debug!("wgpu: the device was lost: {told}");
+            let given_up = reason == wgpu::DeviceLostReason::Destroyed;
+            let told = if given_up { "it was given up".to_owned() } else { message };
+            if !given_up {
+                log::error!("wgpu: the device was lost: {told}");
+            }
             // Whatever else went wrong follows from it.
             *lock(&on_loss) = Some(Fault::Lost(told));
         });
@@ -233,8 +236,8 @@ impl WgpuDevice {
     /// who shares it. To be opened anew.
     pub fn give_up(&self) {
         self.0.device.destroy();
-        // It is told of when the device is asked next.
-        self.poll(wgpu::PollType::Poll).ok();
+        // It is told of once the work in flight is done.
+        self.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(ROUND) }).ok();
     }
 
     /// Asks the device how far it is.
@@ -242,21 +245,21 @@ impl WgpuDevice {
     /// # Errors
     /// Its loss: the wrapper around the driver gives up with a panic where it learns of it here.
     fn poll(&self, how: wgpu::PollType) -> std::result::Result<std::result::Result<wgpu::PollStatus, wgpu::PollError>, Fault> {
-        or_lost(|| self.0.device.poll(how))
+        or_lost(&self.0.fault, || self.0.device.poll(how))
     }
 
     /// Refuses what is known to be impossible, and goes on with nothing after an error.
     fn check(&self) -> Result<()> {
-        if lock(&self.0.fault).is_none() {
-            return Ok(());
-        }
-        // What looks like another fault may come of a loss that has not been told yet.
-        self.poll(wgpu::PollType::Poll)?.ok();
-        let mut fault = lock(&self.0.fault);
-        match &*fault {
+        match told(&self.0.fault) {
+            None => return Ok(()),
             // There is no way back from a loss.
-            Some(lost @ Fault::Lost(_)) => Err(lost.clone().into()),
-            _ => fault.take().map_or(Ok(()), |fault| Err(fault.into())),
+            Some(lost @ Fault::Lost(_)) => return Err(lost.into()),
+            // What looks like another fault may come of a loss that has not been told yet.
+            Some(_) => self.poll(wgpu::PollType::Poll)?.ok(),
+        };
+        match told(&self.0.fault) {
+            Some(lost @ Fault::Lost(_)) => Err(lost.into()),
+            _ => lock(&self.0.fault).take().map_or(Ok(()), |fault| Err(fault.into())),
         }
     }
 
@@ -368,9 +371,21 @@ impl WgpuDevice {
     }
 }
 
-/// What `work` gives; a panic in it, which is how a loss is told of there, becomes one.
-fn or_lost<T>(work: impl FnOnce() -> T) -> std::result::Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|_| Fault::Lost("its driver gave up".into()))
+/// The fault that is known of.
+fn told(fault: &Mutex<Option<Fault>>) -> Option<Fault> {
+    lock(fault).clone()
+}
+
+/// What `work` gives. A panic in it, which is how a loss is told of there, becomes one, unless the driver has said more.
+fn or_lost<T>(fault: &Mutex<Option<Fault>>, work: impl FnOnce() -> T) -> std::result::Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| {
+        let mut fault = lock(fault);
+        let lost = match fault.take() {
+            Some(lost @ Fault::Lost(_)) => lost,
+            _ => Fault::Lost("its driver gave up".into()),
+        };
+        fault.insert(lost).clone()
+    })
 }
 
 #[cfg(test)]
@@ -378,10 +393,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_of_the_wrapper_is_a_loss() {
-        assert_eq!(or_lost(|| 5).ok(), Some(5));
-        let Err(lost) = or_lost(|| -> u8 { panic!("Error in Device::poll: device is lost") }) else { panic!("no loss") };
-        let told = ComputeError::from(lost).to_string();
-        assert!(told.contains("it was lost (its driver gave up)") && told.contains("--device cpu"), "{told}");
+    fn a_panic_of_the_wrapper_is_a_loss_that_stays() {
+        let fault = Mutex::new(Some(Fault::Other("a buffer is invalid".into())));
+        assert_eq!(or_lost(&fault, || 5).ok(), Some(5));
+        let Err(lost) = or_lost(&fault, || -> u8 { panic!("Error in Device::poll: device is lost") }) else { panic!("no loss") };
+        let text = ComputeError::from(lost).to_string();
+        assert!(text.contains("it was lost (its driver gave up)") && text.contains("--device cpu"), "{text}");
+        assert!(matches!(told(&fault), Some(Fault::Lost(_))));
+    }
+
+    #[test]
+    fn what_the_driver_says_of_a_loss_is_kept() {
+        let fault = Mutex::new(None);
+        let lost = or_lost(&fault, || -> u8 {
+            *lock(&fault) = Some(Fault::Lost("the card was reset".into()));
+            panic!("Error in Device::poll: device is lost")
+        });
+        let text = ComputeError::from(lost.unwrap_err()).to_string();
+        assert!(text.contains("the card was reset"), "{text}");
     }
 }

@@ -13,16 +13,18 @@ pub struct Peak {
     /// Operations a second in f32 in registers, in 10^9, a multiply-add as two. Every kernel here sums in f32, however tensors are
     /// stored.
     pub gflops: f64,
-    /// Bytes a second, in 10^9, read from tensors that are larger than any cache and written to others.
+    /// Bytes a second, in 10^9, that the kernel `scale` reads from a tensor and writes to another, both larger than most caches: what
+    /// kernels written as plainly as ours get out of the memory.
     pub gigabytes_per_s: f64,
 }
 
-/// Multiply-adds of an invocation in a round, as in the kernel.
+/// Chains of an invocation, and how often a turn multiplies and adds in each, as in the kernel.
 const CHAINS: usize = 32;
+const ROUNDS: usize = 4;
 /// Invocations: more than any card has at work at once.
 const INVOCATIONS: usize = 1 << 18;
-/// Values that are copied.
-const VALUES: usize = 1 << 25;
+/// Bytes that are copied, where a tensor may be as large.
+const BYTES: u64 = 1 << 28;
 /// Long enough for what it takes to hand work over not to count, and far from what a driver takes for hung.
 const ENOUGH: Duration = Duration::from_millis(40);
 /// Measurements, of which the best one counts: one that was interrupted says nothing of the card.
@@ -35,11 +37,11 @@ impl WgpuDevice {
     /// When the device fails.
     pub fn peak(&self) -> Result<Peak> {
         let x = WgpuTensor::from_host(&HostTensor::full([INVOCATIONS], 1.0), self)?;
-        let multiplied = per_second(|rounds| {
-            let y = chains(&x, rounds, 0.5, 0.5)?;
+        let multiplied = per_second(|turns| {
+            let y = chains(&x, turns, 0.5, 0.5)?;
             self.wait_for(&y)
         })?;
-        let count = VALUES.min((self.card().max_tensor_bytes / self.storage().bytes()) as usize);
+        let count = (BYTES.min(self.card().max_tensor_bytes) / self.storage().bytes()) as usize;
         let x = WgpuTensor::from_host(&HostTensor::full([count], 1.0), self)?;
         let copied = per_second(|times| {
             for _ in 1..times {
@@ -48,7 +50,7 @@ impl WgpuDevice {
             self.wait_for(&operations::scale(&x, 1.0)?)
         })?;
         let bytes = 2 * count as u64 * self.storage().bytes();
-        Ok(Peak { gflops: multiplied * (2 * CHAINS * INVOCATIONS) as f64 / 1e9, gigabytes_per_s: copied * bytes as f64 / 1e9 })
+        Ok(Peak { gflops: multiplied * (2 * CHAINS * ROUNDS * INVOCATIONS) as f64 / 1e9, gigabytes_per_s: copied * bytes as f64 / 1e9 })
     }
 
     /// Until everything recorded, `y` in the end, has been done.
@@ -78,16 +80,16 @@ fn per_second(mut work: impl FnMut(usize) -> Result<()>) -> Result<f64> {
 }
 
 /// The kernel on the values of `x`.
-fn chains(x: &WgpuTensor, rounds: usize, factor: f32, term: f32) -> Result<WgpuTensor> {
+fn chains(x: &WgpuTensor, turns: usize, factor: f32, term: f32) -> Result<WgpuTensor> {
     let (y, count) = (x.empty(x.0.shape.clone(), false)?, x.elements());
     y.0.device.dispatch(&Dispatch {
         kernel: Kernel::Peak,
         constants: Vec::new(),
-        parameters: &[count as u32, rounds as u32, factor.to_bits(), term.to_bits()],
+        parameters: &[count as u32, turns as u32, factor.to_bits(), term.to_bits()],
         inputs: &[&x.0.block],
         output: &y.0.block,
         workgroups: folded(count.div_ceil(64)),
-        work: (count * CHAINS * rounds) as u64,
+        work: (count * CHAINS * ROUNDS * turns) as u64,
     })?;
     Ok(y)
 }
@@ -103,13 +105,13 @@ mod tests {
         // No whole number of workgroups.
         let values = HostTensor::from_fn([3 * 64 + 5], |i| i as f32 / 10.0);
         let x = WgpuTensor::from_host(&values, &device).unwrap();
-        for rounds in [0, 1, 4] {
-            let y = chains(&x, rounds, 0.75, 0.5).unwrap().to_host().unwrap();
-            let shrunk = 0.75_f64.powi(rounds as i32);
+        for turns in [0, 1, 3] {
+            let y = chains(&x, turns, 0.75, 0.5).unwrap().to_host().unwrap();
+            let shrunk = 0.75_f64.powi((turns * ROUNDS) as i32);
             for (x, y) in values.data().iter().zip(y.data()) {
                 let begin = f64::from(*x) + (0..CHAINS).map(|chain| chain as f64 / 4.0).sum::<f64>() / CHAINS as f64;
                 let expected = shrunk * begin + 0.5 * (1.0 - shrunk) / 0.25;
-                assert!((f64::from(*y) - expected).abs() < 1e-5, "{rounds}: {y} {expected}");
+                assert!((f64::from(*y) - expected).abs() < 1e-5, "{turns}: {y} {expected}");
             }
         }
     }
