@@ -30,7 +30,7 @@ use std::time::Duration;
 #[command(after_help = "Examples:\n  diffuscope bench large --device wgpu-f16\n  \
     diffuscope bench large --device cuda --peer .venv/bin/python\n  diffuscope bench large --side 16 --runs 2\n\n\
     --peer PYTHON runs the network that diffusers builds from the same configuration, with random weights of its own: in half\n\
-    precision on an NVIDIA card (beside it give --device wgpu-f16; on cuda we compute in TF32), in single precision on the processor. A\n\
+    precision on an NVIDIA card (beside it give --device wgpu-f16; on cuda we compute in single precision), in single precision on the processor. A\n\
     ratio above 1 says that we are faster.")]
 pub struct LargeArgs {
     /// Print one JSON object
