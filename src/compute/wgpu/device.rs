@@ -6,12 +6,13 @@ use super::kernels::Dialect;
 use super::operations;
 use super::pool::{Block, Pool};
 use super::recorder::{Dispatch, Pipelines, Recorder, filled};
+use super::winograd::Convolving;
 use crate::compute::{ComputeError, Result};
 use crate::host::{f32_to_half, half_to_f32};
 use eframe::egui_wgpu::wgpu;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -75,6 +76,8 @@ pub(super) struct Gpu {
     recorder: Mutex<Recorder>,
     pool: Arc<Pool>,
     fault: Arc<Mutex<Option<Fault>>>,
+    /// Whether 3x3 convolutions go by Winograd's minimal filtering.
+    winograd: AtomicBool,
     /// Pipelines that were compiled ahead, and the threads that do it.
     ahead: Arc<AtomicUsize>,
     compilers: Mutex<Vec<JoinHandle<()>>>,
@@ -179,7 +182,8 @@ impl WgpuDevice {
         });
         let pipelines = Pipelines::new(&device, dialect, Compiled::open(&adapter, &device));
         let (recorder, pool, ahead, compilers) = (Mutex::default(), Arc::default(), Arc::default(), Mutex::default());
-        let opened = Self(Arc::new(Gpu { device, queue, card, storage, pipelines, recorder, pool, fault, ahead, compilers }));
+        let winograd = AtomicBool::default();
+        let opened = Self(Arc::new(Gpu { device, queue, card, storage, pipelines, recorder, pool, fault, winograd, ahead, compilers }));
         opened.compile_ahead();
         Ok(opened)
     }
@@ -225,6 +229,16 @@ impl WgpuDevice {
     /// Bytes of tensors on the device, and bytes that wait there to be used again.
     pub fn bytes(&self) -> (u64, u64) {
         self.0.pool.bytes()
+    }
+
+    /// How 3x3 convolutions of stride 1 are computed from now on, by everybody who shares the device.
+    pub fn convolve_by(&self, how: Convolving) {
+        self.0.winograd.store(how == Convolving::Winograd, Ordering::Relaxed);
+    }
+
+    /// How 3x3 convolutions of stride 1 are computed.
+    pub fn convolving(&self) -> Convolving {
+        if self.0.winograd.load(Ordering::Relaxed) { Convolving::Winograd } else { Convolving::ImplicitProduct }
     }
 
     /// How many pipelines have been compiled.

@@ -63,6 +63,10 @@ kernels! {
     Rearrange "rearrange" 1
     Scale "scale" 1
     UpsampleNearest2x "upsample_nearest2x" 1
+    WinogradInput "winograd_input" 1
+    WinogradOutput "winograd_output" 4
+    WinogradProduct "winograd_product" 2
+    WinogradWeight "winograd_weight" 1
 }
 
 impl Kernel {

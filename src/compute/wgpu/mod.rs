@@ -13,18 +13,20 @@ mod operations;
 mod peak;
 mod pool;
 mod recorder;
+mod winograd;
 
 pub use adapters::{AdapterCard, AdapterKind, adapters, ready};
 pub use compiled::{Shelf, keep_compiled};
 pub use device::{Storage, WgpuDevice};
 pub use peak::Peak;
+pub use winograd::Convolving;
 
 use super::{Activation, ComputeError, Conv2d, Convolution, Mask, Result, Tensor, dims, shape_error};
 use crate::host::HostTensor;
 use device::Fault;
 use pool::Block;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 struct Inner {
     shape: Vec<usize>,
@@ -32,6 +34,8 @@ struct Inner {
     last: bool,
     block: Arc<Block>,
     device: WgpuDevice,
+    /// Of the weight of a convolution: what Winograd's minimal filtering takes in its place, once it has been asked for.
+    transformed: OnceLock<Arc<Block>>,
 }
 
 /// A tensor on a graphics card. Cloning shares it.
@@ -52,7 +56,7 @@ fn folded(count: usize) -> [u32; 3] {
 
 impl WgpuTensor {
     fn new(shape: Vec<usize>, last: bool, block: Arc<Block>, device: WgpuDevice) -> Self {
-        Self(Arc::new(Inner { shape, last, block, device }))
+        Self(Arc::new(Inner { shape, last, block, device, transformed: OnceLock::new() }))
     }
 
     /// A tensor beside this one, with whatever is in its memory.

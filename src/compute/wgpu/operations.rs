@@ -2,7 +2,7 @@
 
 use super::kernels::{Constants, Kernel};
 use super::recorder::Dispatch;
-use super::{WgpuTensor, folded, layout};
+use super::{WgpuTensor, folded, layout, winograd};
 use crate::compute::{Activation, Convolution, Mask, Result, dims, shape_error};
 
 /// How the kernels number an activation, in `shaders/common/activation.wgsl`.
@@ -19,7 +19,7 @@ fn number(activation: Activation) -> u32 {
 const TILES: [[u32; 3]; 2] = [[64, 64, 16], [32, 32, 32]];
 
 /// The tile for a product of `rows` by `columns`, and the workgroups that it takes.
-fn tiled(rows: usize, columns: usize) -> ([u32; 3], [u32; 3]) {
+pub(super) fn tiled(rows: usize, columns: usize) -> ([u32; 3], [u32; 3]) {
     const ENOUGH: usize = 128;
     let tile = if rows.div_ceil(64) * columns.div_ceil(64) >= ENOUGH { TILES[0] } else { TILES[1] };
     let [y, z, _] = folded(rows.div_ceil(tile[0] as usize));
@@ -27,7 +27,7 @@ fn tiled(rows: usize, columns: usize) -> ([u32; 3], [u32; 3]) {
 }
 
 /// The constants of a kernel that works in tiles, and which parts it has.
-fn constants<const N: usize>([m, n, k]: [u32; 3], parts: [(&'static str, bool); N]) -> Constants {
+pub(super) fn constants<const N: usize>([m, n, k]: [u32; 3], parts: [(&'static str, bool); N]) -> Constants {
     let mut constants = vec![
         ("TILE_M", m),
         ("TILE_N", n),
@@ -150,6 +150,10 @@ pub(super) fn convolution(x: &WgpuTensor, c: &Convolution<'_, WgpuTensor>) -> Re
     let (x, weight) = (layout::channels_last(x)?, layout::channels_last(c.weight)?);
     let residual = c.residual.map(layout::channels_last).transpose()?;
     let y = x.empty(shape.to_vec(), true)?;
+    if winograd::fits(&x, &weight, c) {
+        winograd::convolution(&x, &weight, c, residual.as_ref(), &y)?;
+        return Ok(y);
+    }
     let places = batch * rows * columns;
     let (tile, workgroups) = tiled(places, outputs);
     let parameters = [batch, height, width, channels, outputs, rows, columns, kernel, g.stride, g.pad_before].map(|v| v as u32);

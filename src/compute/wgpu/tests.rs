@@ -13,14 +13,20 @@ use rand_chacha::ChaCha8Rng;
 use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
-/// The devices that the tests share: the adapter's own, in each precision that it has, and without its subgroups.
+/// The devices that the tests share: the adapter's own, in each precision that it has, without its subgroups, and with 3x3
+/// convolutions by either way.
 fn devices() -> &'static [WgpuDevice] {
     static DEVICES: OnceLock<Vec<WgpuDevice>> = OnceLock::new();
     DEVICES.get_or_init(|| {
         let single = WgpuDevice::open(0, Storage::F32).unwrap();
         let half = single.card().has_f16.then(|| WgpuDevice::open(0, Storage::F16).unwrap());
-        let plain = WgpuDevice::open_anew(0, Storage::F32, false).unwrap();
-        [single, plain].into_iter().chain(half).collect()
+        let by_winograd = |storage, subgroups| {
+            let device = WgpuDevice::open_anew(0, storage, subgroups).unwrap();
+            device.convolve_by(Convolving::Winograd);
+            device
+        };
+        let half_by_winograd = half.is_some().then(|| by_winograd(Storage::F16, true));
+        [single, by_winograd(Storage::F32, false)].into_iter().chain(half).chain(half_by_winograd).collect()
     })
 }
 
@@ -73,7 +79,8 @@ fn compare(
         let ours: Vec<_> = inputs.iter().map(|input| WgpuTensor::from_host(input, device).unwrap()).collect();
         let (expected, got) = (on_cpu(&theirs).to_host().unwrap(), on_wgpu(&ours).to_host().unwrap());
         let error = relative_error(&got, &expected);
-        assert!(error < tolerance(storage, single), "{name}, {storage:?}: relative error {error:e}");
+        let how = device.convolving();
+        assert!(error < tolerance(storage, single), "{name}, {storage:?}, {how:?}: relative error {error:e}");
     }
 }
 
