@@ -15,7 +15,7 @@ pub mod wgpu;
 
 pub use kind::{DeviceKind, Graphics};
 pub use precision::{Precision, with_precision};
-pub use wgpu::{AdapterCard, AdapterKind, Shelf, Storage, WgpuDevice, WgpuTensor, adapters, keep_compiled};
+pub use wgpu::{AdapterCard, AdapterKind, Convolving, Shelf, Storage, WgpuDevice, WgpuTensor, adapters, keep_compiled};
 
 use crate::host::HostTensor;
 use std::fmt;

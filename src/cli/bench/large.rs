@@ -4,6 +4,7 @@ use super::guest::Guest;
 use super::marks::Marks;
 use super::report::{Speed, rival_json, rival_tables, speed_json, speed_table};
 use super::turns::{Summary, Times, measure, timed};
+use super::ways::Ways;
 use crate::cli::options::device_parser;
 use crate::cli::tensors::{self, OnCpu, OnCuda, OnGraphics};
 use crate::cli::{interrupt, output};
@@ -154,12 +155,22 @@ pub fn run(args: &LargeArgs) -> Result<()> {
         guest.leave();
     }
     let marks = Marks::of(args.device)?;
+    bar.set_message("the ways of convolutions");
+    // It takes weights of both kinds at once; what has been measured stays where there is no memory for that.
+    let ways: Vec<Ways> = match Ways::of(args.device, NAME, args.runs, &mut evaluate) {
+        Ok(ways) => ways.into_iter().collect(),
+        Err(error) => {
+            interrupt::check()?;
+            log::warn!("either way of convolutions could not be measured: {error:#}");
+            Vec::new()
+        }
+    };
     bar.finish_and_clear();
     let load = unet_load(&config, 2, TOKENS, side)?;
     if args.json {
-        output::print(&json(args, weights, load, &times, marks, guest.as_ref()).to_string())?;
+        output::print(&json(args, weights, load, &times, marks, &ways, guest.as_ref()).to_string())?;
     } else {
-        print(args, weights, load, &times, marks, guest.as_ref())?;
+        print(args, weights, load, &times, marks, &ways, guest.as_ref())?;
     }
     guest.map_or(Ok(()), |guest| guest.verdict())
 }
@@ -168,20 +179,23 @@ fn speed(args: &LargeArgs, load: Load, times: &Times) -> Speed {
     Speed::new(NAME, load, args.device, Summary::of(&times.ours).median)
 }
 
-fn json(args: &LargeArgs, weights: usize, load: Load, times: &Times, marks: Marks, guest: Option<&Guest>) -> Value {
+fn json(args: &LargeArgs, weights: usize, load: Load, times: &Times, marks: Marks, ways: &[Ways], guest: Option<&Guest>) -> Value {
     let mut object = json!({
         "device": args.device.label(), "threads": rayon::current_num_threads(), "runs": args.runs, "side": args.side,
         "weights": weights, "unet_large_ms": Summary::of(&times.ours).to_json(),
         "operations": speed_json(&[speed(args, load, times)], &marks),
     });
     marks.add_to(&mut object);
+    if !ways.is_empty() {
+        object["convolutions"] = Ways::json(ways);
+    }
     if let Some(guest) = guest {
         object["peers"] = rival_json(std::iter::once(times), guest);
     }
     object
 }
 
-fn print(args: &LargeArgs, weights: usize, load: Load, times: &Times, marks: Marks, guest: Option<&Guest>) -> Result<()> {
+fn print(args: &LargeArgs, weights: usize, load: Load, times: &Times, marks: Marks, ways: &[Ways], guest: Option<&Guest>) -> Result<()> {
     let side = args.side;
     output::print(&format!(
         "a U-Net of {:.1} M random weights on {}, latents of {side} x {side}, two prompts",
@@ -190,6 +204,9 @@ fn print(args: &LargeArgs, weights: usize, load: Load, times: &Times, marks: Mar
     ))?;
     output::print(&format!("{NAME:16}  {} ms\n", Summary::of(&times.ours).show(2)))?;
     output::print(&speed_table(&[speed(args, load, times)], &marks))?;
+    if !ways.is_empty() {
+        output::print(&format!("\n{}", Ways::table(ways)))?;
+    }
     let Some(guest) = guest else { return Ok(()) };
     rival_tables(std::iter::once(times), guest).iter().try_for_each(|table| output::print(&format!("\n{table}")))
 }

@@ -11,6 +11,7 @@ mod report;
 mod train;
 mod turns;
 mod ui;
+mod ways;
 mod window;
 mod work;
 
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use turns::{Summary, Times, measure, percentile, rounded};
+use ways::Ways;
 use work::{PROMPT, Work};
 
 /// Measure how fast everything is on this machine
@@ -51,6 +53,7 @@ use work::{PROMPT, Work};
     Operations are those of matrix products and convolutions, a multiply-add as two, convolutions by their definition; bytes are those\n\
     of their operands and results, each moved once. The peak is what f32 multiply-adds reach here in registers, on all threads of the\n\
     processor or on a whole graphics card; matrix units, or an algorithm that needs fewer of them, may go beyond it.\n\n\
+    On a graphics card 3x3 convolutions are implicit matrix products; Winograd's minimal filtering is measured in turn with them.\n\n\
     --peer PYTHON runs the same model in PyTorch through diffusers, and in OpenVINO (f32) where that is installed, in a child\n\
     process with as many threads: one run of ours, one of each of theirs, and so on. The ratio is theirs over ours, turn by turn:\n\
     above 1 we are faster. OpenMP's threads wait awake for a while after their work, so everybody rests 25 ms between turns.\n\
@@ -105,6 +108,8 @@ struct Networks {
     speeds: Vec<Speed>,
     /// What the device does at most.
     marks: Marks,
+    /// On a graphics card, either way of its convolutions.
+    ways: Vec<Ways>,
     /// Largest difference between a value of our picture of `generate_20` and of PyTorch's.
     difference: Option<f64>,
 }
@@ -126,7 +131,7 @@ pub fn run(args: &BenchArgs, window: &Window) -> Result<()> {
     if args.profile {
         return profiles(args);
     }
-    let bar = output::progress(6, "bench");
+    let bar = output::progress(7, "bench");
     let next = |what: &'static str| {
         bar.inc(1);
         bar.set_message(what);
@@ -200,8 +205,12 @@ fn networks(args: &BenchArgs, mut guest: Option<&mut Guest>, next: &dyn Fn(&'sta
     };
     let speeds = counted.into_iter().filter_map(speed).collect();
     let marks = Marks::of(args.model.device())?;
+    next("the ways of convolutions");
+    let mut ways = Vec::new();
+    ways.extend(Ways::of(args.model.device(), "unet_guided", args.runs, &mut || work.unet_guided())?);
+    ways.extend(Ways::of(args.model.device(), "vae_decode", args.runs, &mut || work.vae_decode())?);
     let card = work.pipeline.card();
-    Ok(Networks { model: card.name.clone(), device: card.device.clone(), speeds, marks, difference, times })
+    Ok(Networks { ways, model: card.name.clone(), device: card.device.clone(), speeds, marks, difference, times })
 }
 
 /// Where the time goes in the networks.
@@ -225,6 +234,9 @@ fn json(args: &BenchArgs, networks: &Networks, rows: &[(&str, Option<f64>)], gue
     object.insert("runs".into(), args.runs.into());
     object.extend(rows.iter().map(|&(key, value)| (key.to_owned(), value.map(rounded).into())));
     object.insert("operations".into(), speed_json(&networks.speeds, &networks.marks));
+    if !networks.ways.is_empty() {
+        object.insert("convolutions".into(), Ways::json(&networks.ways));
+    }
     if let Some(guest) = guest {
         object.insert("peers".into(), rival_json(networks.times.iter(), guest));
         object.insert("picture_difference".into(), networks.difference.into());
@@ -242,6 +254,9 @@ fn print(networks: &Networks, rows: &[(&str, Option<f64>)], guest: Option<&Guest
     }
     output::print("frames of the window are laid out and tessellated without a graphics adapter\n")?;
     output::print(&speed_table(&networks.speeds, &networks.marks))?;
+    if !networks.ways.is_empty() {
+        output::print(&format!("\n{}", Ways::table(&networks.ways)))?;
+    }
     let Some(guest) = guest else { return Ok(()) };
     for table in rival_tables(networks.times.iter(), guest) {
         output::print(&format!("\n{table}"))?;

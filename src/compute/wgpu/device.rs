@@ -127,7 +127,7 @@ impl WgpuDevice {
     }
 
     /// The same, not shared; whether subgroups are used where there are any.
-    pub(super) fn open_anew(index: usize, storage: Storage, use_subgroups: bool) -> Result<Self> {
+    pub(crate) fn open_anew(index: usize, storage: Storage, use_subgroups: bool) -> Result<Self> {
         let mut found = adapters::found();
         if found.is_empty() {
             return unavailable(
