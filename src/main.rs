@@ -4,8 +4,10 @@ use clap::Parser;
 use diffuscope::worker::Worker;
 use diffuscope::worker::protocol::{Command, Event, JobId, Slot};
 use diffuscope::{cli, figure, ui};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -40,16 +42,24 @@ fn run_window(args: cli::WindowArgs) -> anyhow::Result<()> {
         .with_min_inner_size(MIN_SIZE)
         .with_drag_and_drop(true);
     let native = eframe::NativeOptions { viewport, renderer: eframe::Renderer::Wgpu, system_font_fallback: true, ..Default::default() };
-    let opened = eframe::run_native(
-        "diffuscope",
-        native,
-        Box::new(|cc| {
-            cli::on_interrupt(close_of(&cc.egui_ctx));
-            let options = ui::Options { find_device: true, ..options(&args) };
-            Ok(Box::new(ui::App::restored(cc, engine(&cc.egui_ctx), options)))
-        }),
-    );
-    opened.map_err(|error| cli::no_window(&error.to_string()))?;
+    let (loss, started) = (ui::Loss::default(), Instant::now());
+    // Where the card that draws is lost, the libraries may give up with a panic.
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        eframe::run_native(
+            "diffuscope",
+            native,
+            Box::new(|cc| {
+                cli::on_interrupt(close_of(&cc.egui_ctx));
+                cc.wgpu_render_state.iter().for_each(|drawing| loss.watch(drawing, &cc.egui_ctx));
+                let options = ui::Options { find_device: true, ..options(&args) };
+                Ok(Box::new(ui::App::restored(cc, engine(&cc.egui_ctx), options)))
+            }),
+        )
+    }));
+    if let Some(why) = loss.told() {
+        return cli::open_again(why, started.elapsed());
+    }
+    opened.unwrap_or_else(|panic| resume_unwind(panic)).map_err(|error| cli::no_window(&error.to_string()))?;
     Ok(cli::check_interrupt()?)
 }
 

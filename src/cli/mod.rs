@@ -1,5 +1,6 @@
 //! The commands: one file each. Results go to standard output, everything else to standard error.
 
+mod again;
 mod bench;
 mod devices;
 mod dump;
@@ -19,6 +20,7 @@ mod trace;
 mod train;
 mod world;
 
+pub use again::open_again;
 pub use interrupt::{Interrupted, check as check_interrupt, on_interrupt};
 pub use options::{Level, Theme, WindowArgs};
 pub use stage::{FigureAsk, FigureGround, Lab, OpenStage, Stage, Window};

@@ -435,6 +435,11 @@ impl eframe::App for App {
         }
     }
 
+    fn auto_save_interval(&self) -> std::time::Duration {
+        // Not much is lost where the window cannot be closed in good order.
+        std::time::Duration::from_secs(5)
+    }
+
     fn clear_color(&self, _visuals: &egui::Visuals) -> [f32; 4] {
         self.theme.palette().ground.to_normalized_gamma_f32()
     }
