@@ -87,7 +87,7 @@ fn the_sheet_ends_in_the_command_that_was_clicked_together() {
     click(&mut harness, Role::Button, "Save…");
     let export = wait_for_export(&mut harness, &control, 1);
     assert_eq!((export.format.id, export.scale, export.figures.len()), ("png", 4.0, 1));
-    assert_eq!(export.target, folder.path().join("schedules-plot-of-beta-seed-9.png"));
+    assert_eq!(export.target, folder.path().join("schedules-plot-of-beta-seed-3.png"));
     let figure = &export.figures[0];
     assert_eq!((figure.label.as_str(), figure.inks.ground, figure.caption.len()), ("Plot of beta", None, 0));
     assert_eq!(figure.charts().next().unwrap().1.series.len(), 7, "nothing is learned yet");

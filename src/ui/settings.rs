@@ -84,7 +84,7 @@ impl Default for Work {
             prompt: String::new(),
             prompt_follows_picture: true,
             negative: String::new(),
-            seed: 9,
+            seed: 3,
             scene_seed: 32,
             forward_reverse: Default::default(),
             schedules: Default::default(),
