@@ -178,7 +178,7 @@ fn a_schedule_is_learned_live_and_kept() {
     harness.run_steps(40);
     assert!(harness.state().session().learning.steps().len() > bent);
     let asked = control.commands().into_iter().filter_map(|c| if let Command::Learn(request) = c { Some(request) } else { None });
-    assert_eq!(asked.collect::<Vec<_>>(), [LearnRequest { seed: 9, losses: 1536 }]);
+    assert_eq!(asked.collect::<Vec<_>>(), [LearnRequest { seed: harness.state().settings().work.seed, losses: 1536 }]);
     let newest = harness.state().session().learning.newest().expect("a report").network.clone();
     assert_eq!(settings(&harness).learned.expect("kept").network(), Some(newest));
     assert_eq!(settings(&harness).focus, "learned");
